@@ -8,7 +8,7 @@ from lakehold.engines.duckdb.engine import (
     ObjectStoreAccess,
     WriterSlot,
 )
-from lakehold.engines.duckdb.parser import DuckDBParser, StatementText
+from lakehold.engines.duckdb.parser import DuckDBParser, StatementText, Token
 
 __all__ = [
     "DuckDBEngine",
@@ -16,5 +16,6 @@ __all__ = [
     "EngineLimits",
     "ObjectStoreAccess",
     "StatementText",
+    "Token",
     "WriterSlot",
 ]

@@ -24,6 +24,23 @@ NO_LOCATION = 18446744073709551615
 
 
 @dataclass(frozen=True, slots=True)
+class Token:
+    """A token of DuckDB's lexer.
+
+    Attributes:
+        text: the token itself, without the blanks and comments after it.
+        kind: ``identifier``, ``keyword``, ``operator``, ``string_const`` or ``numeric_const``.
+        start: where it begins in the text, in characters.
+        end: where it ends, exclusive.
+    """
+
+    text: str
+    kind: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
 class StatementText:
     """One statement of a text.
 
@@ -80,6 +97,24 @@ class DuckDBParser:
             )
             for item in found
         ]
+
+    def tokens(self, text: str) -> list[Token]:
+        """The tokens of a text, by DuckDB's own lexer."""
+        data = text.encode()
+        found = duckdb.tokenize(text)
+        tokens: list[Token] = []
+        at = 0
+        for number, (offset, kind) in enumerate(found):
+            end = found[number + 1][0] if number + 1 < len(found) else len(data)
+            chunk = data[offset:end].decode(errors="replace")
+            own = _own_text(chunk)
+            tokens.append(Token(own, str(kind).rpartition(".")[2], at, at + len(own)))
+            if number == 0 and offset:
+                lead = len(data[:offset].decode(errors="replace"))
+                tokens[0] = Token(own, tokens[0].kind, lead, lead + len(own))
+                at = lead
+            at += len(chunk)
+        return tokens
 
     def tree(self, text: str) -> Tree:
         """Parse one SELECT (or VALUES, FROM, TABLE, DESCRIBE, SUMMARIZE) into its tree.
@@ -139,6 +174,25 @@ class DuckDBParser:
                 self._cursors.append(cursor)
             self._local.cursor = cursor
         return cursor
+
+
+_QUOTED = re.compile(
+    r"""
+      "(?:[^"]|"")*" | [eE]'(?:[^'\\]|\\.|'')*' | [xXbB]?'(?:[^']|'')*'
+    | \$(\w*)\$.*?\$\1\$
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_WORD = re.compile(r"[\w$]+(?:\.[\w]*)?|::|->>?|[^\s\w]+?(?=\s|--|/\*|$)", re.DOTALL)
+
+
+def _own_text(chunk: str) -> str:
+    """A token without what follows it: the lexer leaves blanks and comments to the token before."""
+    quoted = _QUOTED.match(chunk)
+    if quoted:
+        return quoted[0]
+    word = _WORD.match(chunk)
+    return word[0] if word else chunk.strip()
 
 
 _LINE = re.compile(r"\n\s*LINE (\d+): (.*)\n( *)\^", re.DOTALL)
