@@ -69,6 +69,12 @@ class NotAcceptable(InvalidRequest):
     http_status = 406
 
 
+class MethodNotAllowed(InvalidRequest):
+    """The path is known, and not with this method."""
+
+    http_status = 405
+
+
 class InvalidName(InvalidRequest):
     """A name that cannot name anything."""
 
@@ -185,6 +191,14 @@ class CommitConflict(LakeholdError):
     retryable = True
 
 
+class LockTimeout(LakeholdError):
+    """Another writer held the table for longer than this one may wait; nothing was done."""
+
+    sqlstate = "55P03"
+    http_status = 409
+    retryable = True
+
+
 class TransactionInvalid(LakeholdError):
     """BEGIN inside a transaction, COMMIT outside of one, or a statement in a failed one."""
 
@@ -256,6 +270,18 @@ class StorageFailed(LakeholdError):
 
     sqlstate = "58030"
     http_status = 507
+
+
+class ObjectMissing(StorageFailed):
+    """There is no object at a location where one was expected."""
+
+    http_status = 500
+
+
+class ObjectExists(StorageFailed):
+    """There is an object where a new one was to be written; nothing was overwritten."""
+
+    http_status = 409
 
 
 class CommitUnknown(LakeholdError):

@@ -1,0 +1,120 @@
+"""The HTTP application: built from parts that it is given; decides nothing itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from anyio.to_thread import run_sync
+from litestar import Litestar, Router
+from litestar.handlers import HTTPRouteHandler
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from lakehold.errors import LakeholdError
+from lakehold.ingest.staging import StagingArea
+from lakehold.server.authentication import Authenticator
+from lakehold.server.errors import handle_exception
+from lakehold.server.http.health import health_routes
+from lakehold.server.http.sessions import OpenSessions, session_routes
+from lakehold.server.http.sql import SqlParts, sql_routes
+from lakehold.server.http.statements import FinishedStatements, statement_routes
+from lakehold.server.http.streaming import StatementRunner
+
+IDLE_CHECK_S = 60.0
+"""Seconds between two looks for sessions that were idle too long."""
+
+SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
+    (b"server", b"lakehold"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerParts:
+    """What the HTTP server stands in front of.
+
+    Attributes:
+        gateway: the one door for statements (``lakehold.query.Gateway``).
+        access: principals and tokens (``lakehold.access.Access``).
+        ledger: the audit log (``lakehold.audit.Ledger``).
+        staging: where files on the way in are kept.
+        readiness: by name of a part, a check that raises if it cannot be used.
+        routes: more routes with an authentication of their own, such as the Iceberg REST
+            catalog.
+    """
+
+    gateway: Any
+    access: Any
+    ledger: Any
+    staging: StagingArea
+    readiness: Mapping[str, Callable[[], object]] = field(default_factory=dict)
+    routes: Sequence[Router | HTTPRouteHandler | Any] = ()
+
+
+def create_application(parts: ServerParts) -> Litestar:
+    """Build the ASGI application."""
+    authenticator = Authenticator(parts.access.authenticate)
+    finished = FinishedStatements()
+    sessions = OpenSessions(parts.gateway.close_session)
+    runner = StatementRunner(parts.gateway.cancel, finished)
+    sql_parts = SqlParts(parts.gateway, sessions, runner, parts.staging)
+    governed = Router(
+        "/v1",
+        guards=[authenticator.guard],
+        route_handlers=[
+            sql_routes(sql_parts),
+            session_routes(parts.gateway, sessions),
+            statement_routes(parts.gateway, finished),
+        ],
+    )
+
+    @asynccontextmanager
+    async def lifespan(_: Litestar) -> AsyncIterator[None]:
+        sweeper = asyncio.create_task(_close_idle_sessions(sessions))
+        try:
+            yield
+        finally:
+            sweeper.cancel()
+            await runner.settle()
+            await run_sync(runner.close)
+            await run_sync(sessions.close_all)
+
+    return Litestar(
+        route_handlers=[health_routes(parts.readiness), governed, *parts.routes],
+        exception_handlers={Exception: handle_exception, LakeholdError: handle_exception},
+        middleware=[_security_headers],
+        lifespan=[lifespan],
+        openapi_config=None,
+        request_max_body_size=None,
+        logging_config=None,
+        debug=False,
+        pdb_on_exception=False,
+    )
+
+
+async def _close_idle_sessions(sessions: OpenSessions) -> None:
+    while True:
+        await asyncio.sleep(IDLE_CHECK_S)
+        await run_sync(sessions.close_idle)
+
+
+def _security_headers(app: ASGIApp) -> ASGIApp:
+    async def with_headers(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                present = {name.lower() for name, _ in message["headers"]}
+                message["headers"] = [
+                    *message["headers"],
+                    *(header for header in SECURITY_HEADERS if header[0] not in present),
+                ]
+            await send(message)
+
+        await app(scope, receive, send_with_headers if scope["type"] == "http" else send)
+
+    return with_headers

@@ -1,0 +1,204 @@
+"""``POST /v1/sql``: one statement in, its result out, in the form the client asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+from uuid import UUID, uuid4
+
+import msgspec
+import pyarrow as pa
+from anyio.to_thread import run_sync
+from litestar import Request, Response, Router, post
+
+from lakehold.errors import InvalidRequest, RequestTooLarge
+from lakehold.identity import Limits, Principal
+from lakehold.ingest.staging import StagedFile, StagingArea, open_arrow
+from lakehold.server.authentication import client_of
+from lakehold.server.http.body import (
+    LOAD_BYTES_MAX,
+    media_type,
+    pieces,
+    query_parameters,
+    read_json,
+)
+from lakehold.server.http.encoding import ARROW, CSV, JSON, NDJSON
+from lakehold.server.http.negotiation import accepts_encoding, negotiate
+from lakehold.server.http.parameters import read_parameters
+from lakehold.server.http.sessions import OpenSessions, session_of
+from lakehold.server.http.statements import parse_id
+from lakehold.server.http.streaming import StatementCall, StatementRunner
+
+RESULT_FORMS = (JSON, ARROW, NDJSON, CSV)
+STATEMENT_HEADER = "lakehold-statement-id"
+TIMEOUT_MAX_S = 7 * 24 * 3600.0
+_QUERY = frozenset({"sql", "parameters", "timeout_s", "schema"})
+
+
+class SqlRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A statement to run.
+
+    Attributes:
+        sql: exactly one statement, in DuckDB's dialect.
+        parameters: values for ``?`` or ``$1`` (a list) or ``$name`` (an object). What JSON has
+            no form for is ``{"type": "DATE", "value": "2026-01-31"}``.
+        timeout_s: seconds that the statement may take.
+        schema: the schema of names without one; not together with a session.
+    """
+
+    sql: str
+    parameters: list[Any] | dict[str, Any] | None = None
+    timeout_s: float | None = None
+    schema: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SqlParts:
+    """What the endpoint works with."""
+
+    gateway: Any
+    sessions: OpenSessions
+    runner: StatementRunner
+    staging: StagingArea
+
+
+def sql_routes(parts: SqlParts) -> Router:
+    """``/v1/sql``."""
+
+    @post("/", status_code=200, summary="Run one SQL statement")
+    async def run_sql(request: Request[Principal, Any, Any]) -> Response[Any]:
+        media = negotiate(request.headers.get("accept", ""), RESULT_FORMS)
+        statement_id = _statement_id(request)
+        staged: StagedFile | None = None
+        if media_type(request) == ARROW:
+            asked = _from_query(request)
+            check_statement(asked)
+            staged = await stage_body(request, parts.staging)
+        else:
+            if request.query_params:
+                query_parameters(request, frozenset())
+            asked = await read_json(request, SqlRequest)
+            check_statement(asked)
+        return await respond(parts, request, asked, statement_id, media, staged)
+
+    return Router("/sql", route_handlers=[run_sql])
+
+
+async def respond(
+    parts: SqlParts,
+    request: Request[Principal, Any, Any],
+    asked: SqlRequest,
+    statement_id: UUID,
+    media: str,
+    staged: StagedFile | None,
+) -> Response[Any]:
+    """Run a statement in the request's session, or in one for this statement alone."""
+    try:
+        parameters = read_parameters(asked.parameters)
+        session, release = await run_sync(partial(borrow_session, parts, request, asked.schema))
+    except BaseException:
+        if staged is not None:
+            staged.delete()
+        raise
+
+    def execute() -> Any:
+        relations: Mapping[str, pa.RecordBatchReader] = {}
+        if staged is not None:
+            relations = {"input": open_arrow(staged)}
+        return parts.gateway.execute(
+            session,
+            asked.sql,
+            parameters,
+            relations=relations,
+            timeout_s=asked.timeout_s,
+            statement_id=statement_id,
+        )
+
+    def release_all() -> None:
+        try:
+            release()
+        finally:
+            if staged is not None:
+                staged.delete()
+
+    coding = None
+    if media != ARROW:
+        coding = accepts_encoding(request.headers.get("accept-encoding", ""), ("zstd", "gzip"))
+    call = StatementCall(request.user, statement_id, execute, release_all, media, coding)
+    return await parts.runner.respond(request, call)
+
+
+def borrow_session(
+    parts: SqlParts, request: Request[Principal, Any, Any], schema: str | None
+) -> tuple[Any, Callable[[], None]]:
+    """The session to run in, and what ends its use. May block."""
+    session_id = session_of(request)
+    if session_id is not None:
+        if schema is not None:
+            raise InvalidRequest(
+                "a request in a session cannot name a schema", hint="Use the statement USE."
+            )
+        session = parts.sessions.borrow(session_id, request.user)
+        return session, partial(parts.sessions.give_back, session_id)
+    session = parts.gateway.open_session(request.user, client_of(request), schema=schema)
+    return session, partial(parts.gateway.close_session, session.id)
+
+
+async def stage_body(request: Request[Any, Any, Any], staging: StagingArea) -> StagedFile:
+    """Write the body to a staged file; nothing is left behind if that fails."""
+    staged = await run_sync(staging.create)
+    try:
+        async for piece in pieces(request, LOAD_BYTES_MAX):
+            await run_sync(staged.write, piece)
+        await run_sync(staged.finish)
+    except BaseException:
+        staged.delete()
+        raise
+    return staged
+
+
+def check_statement(asked: SqlRequest) -> None:
+    """Refuse what cannot be a statement before anything is spent on it.
+
+    Raises:
+        RequestTooLarge: its text is longer than a statement may be.
+        InvalidRequest: it holds a NUL or a lone surrogate, or its time limit is no time.
+    """
+    length_max = Limits().statement_bytes
+    try:
+        length = len(asked.sql) if asked.sql.isascii() else len(asked.sql.encode())
+    except UnicodeEncodeError as error:
+        raise InvalidRequest("the statement holds characters that are not Unicode text") from error
+    if length > length_max:
+        raise RequestTooLarge(
+            f"a statement has at most {length_max:,} bytes, this has {length:,}",
+            hint="Bind values as parameters, or load data with POST /v1/load.",
+        )
+    if "\0" in asked.sql:
+        raise InvalidRequest("a statement cannot hold a NUL character")
+    if asked.timeout_s is not None and not 0 < asked.timeout_s <= TIMEOUT_MAX_S:
+        raise InvalidRequest(f"timeout_s must be above 0 and at most {TIMEOUT_MAX_S:.0f}")
+
+
+def _from_query(request: Request[Any, Any, Any]) -> SqlRequest:
+    found = query_parameters(request, _QUERY)
+    if "sql" not in found:
+        raise InvalidRequest(
+            "the statement is missing",
+            hint=f"With a body of {ARROW}, give it in the query string: ?sql=INSERT INTO …",
+        )
+    try:
+        parameters = msgspec.json.decode(found["parameters"]) if "parameters" in found else None
+        timeout_s = float(found["timeout_s"]) if "timeout_s" in found else None
+    except (msgspec.DecodeError, ValueError) as error:
+        raise InvalidRequest(f"parameters must be JSON and timeout_s a number: {error}") from error
+    if not isinstance(parameters, list | dict | None):
+        raise InvalidRequest("parameters must be a JSON list or object")
+    return SqlRequest(found["sql"], parameters, timeout_s, found.get("schema"))
+
+
+def _statement_id(request: Request[Any, Any, Any]) -> UUID:
+    text = request.headers.get(STATEMENT_HEADER, "")
+    return parse_id(text, "statement id") if text else uuid4()
