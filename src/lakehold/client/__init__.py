@@ -19,7 +19,7 @@ from lakehold.client.errors import (
     NotSupportedError,
     OperationalError,
     ProgrammingError,
-    Warning,  # noqa: A004 - the name is PEP 249's
+    Warning,
 )
 from lakehold.client.transport import Transport
 from lakehold.client.types import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import pyarrow as pa
 
@@ -49,7 +49,7 @@ class Cursor:
         self._fetched = 0
         self._closed = False
 
-    def __enter__(self) -> Cursor:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -79,7 +79,7 @@ class Cursor:
     def execute(self, sql: str, parameters: Parameters = None) -> Cursor:
         """Run one statement. ``?`` and ``$1`` are bound from a sequence, ``$name`` from a mapping."""
         self._begin()
-        statement = self.connection._run(sql, parameters)  # noqa: SLF001 - one module in two files
+        statement = self.connection._run(sql, parameters)
         self._statement = statement
         self._reader = reader = statement.stream.reader()
         self.rowcount = -1 if statement.affected is None else statement.affected

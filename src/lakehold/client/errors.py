@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 
-class Warning(Exception):  # noqa: A001, N818 - the name is PEP 249's
+class Warning(Exception):
     """Never raised; PEP 249 wants it to be there."""
 
 

@@ -202,7 +202,7 @@ def _lost(error: httpx.HTTPError) -> OperationalError:
     return OperationalError(f"the connection broke: {error}", sqlstate="08006")
 
 
-class _network_errors:  # noqa: N801 - reads as a statement
+class _network_errors:
     def __enter__(self) -> None:
         return None
 

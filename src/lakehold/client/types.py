@@ -19,17 +19,17 @@ Timestamp = datetime.datetime
 Binary = bytes
 
 
-def DateFromTicks(ticks: float) -> datetime.date:  # noqa: N802 - the name is PEP 249's
+def DateFromTicks(ticks: float) -> datetime.date:
     """A date from seconds since the epoch, in local time."""
     return datetime.date(*clock.localtime(ticks)[:3])
 
 
-def TimeFromTicks(ticks: float) -> datetime.time:  # noqa: N802
+def TimeFromTicks(ticks: float) -> datetime.time:
     """A time of day from seconds since the epoch, in local time."""
     return datetime.time(*clock.localtime(ticks)[3:6])
 
 
-def TimestampFromTicks(ticks: float) -> datetime.datetime:  # noqa: N802
+def TimestampFromTicks(ticks: float) -> datetime.datetime:
     """A moment from seconds since the epoch, in local time."""
     return datetime.datetime(*clock.localtime(ticks)[:6])
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,13 +17,10 @@ from lakehold.ingest.staging import StagingArea
 from lakehold.server.authentication import Authenticator
 from lakehold.server.errors import handle_exception
 from lakehold.server.http.health import health_routes
-from lakehold.server.http.sessions import OpenSessions, session_routes
+from lakehold.server.http.sessions import session_routes
 from lakehold.server.http.sql import SqlParts, sql_routes
-from lakehold.server.http.statements import FinishedStatements, statement_routes
+from lakehold.server.http.statements import statement_routes
 from lakehold.server.http.streaming import StatementRunner
-
-IDLE_CHECK_S = 60.0
-"""Seconds between two looks for sessions that were idle too long."""
 
 SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"server", b"lakehold"),
@@ -60,34 +56,29 @@ class ServerParts:
 def create_application(parts: ServerParts) -> Litestar:
     """Build the ASGI application."""
     authenticator = Authenticator(parts.access.authenticate)
-    finished = FinishedStatements()
-    sessions = OpenSessions(parts.gateway.close_session)
-    runner = StatementRunner(parts.gateway.cancel, finished)
-    sql_parts = SqlParts(parts.gateway, sessions, runner, parts.staging)
+    runner = StatementRunner(parts.gateway.cancel)
     governed = Router(
         "/v1",
         guards=[authenticator.guard],
         route_handlers=[
-            sql_routes(sql_parts),
-            session_routes(parts.gateway, sessions),
-            statement_routes(parts.gateway, finished),
+            sql_routes(SqlParts(parts.gateway, runner, parts.staging)),
+            session_routes(parts.gateway),
+            statement_routes(parts.gateway),
         ],
     )
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
-        sweeper = asyncio.create_task(_close_idle_sessions(sessions))
-        try:
-            yield
-        finally:
-            sweeper.cancel()
-            await runner.settle()
-            await run_sync(runner.close)
-            await run_sync(sessions.close_all)
+        yield
+        await runner.settle()
+        await run_sync(runner.close)
 
     return Litestar(
         route_handlers=[health_routes(parts.readiness), governed, *parts.routes],
-        exception_handlers={Exception: handle_exception, LakeholdError: handle_exception},
+        exception_handlers={
+            Exception: handle_exception,
+            LakeholdError: handle_exception,
+        },
         middleware=[_security_headers],
         lifespan=[lifespan],
         openapi_config=None,
@@ -98,12 +89,6 @@ def create_application(parts: ServerParts) -> Litestar:
     )
 
 
-async def _close_idle_sessions(sessions: OpenSessions) -> None:
-    while True:
-        await asyncio.sleep(IDLE_CHECK_S)
-        await run_sync(sessions.close_idle)
-
-
 def _security_headers(app: ASGIApp) -> ASGIApp:
     async def with_headers(scope: Scope, receive: Receive, send: Send) -> None:
         async def send_with_headers(message: Message) -> None:
@@ -111,10 +96,16 @@ def _security_headers(app: ASGIApp) -> ASGIApp:
                 present = {name.lower() for name, _ in message["headers"]}
                 message["headers"] = [
                     *message["headers"],
-                    *(header for header in SECURITY_HEADERS if header[0] not in present),
+                    *(
+                        header
+                        for header in SECURITY_HEADERS
+                        if header[0] not in present
+                    ),
                 ]
             await send(message)
 
-        await app(scope, receive, send_with_headers if scope["type"] == "http" else send)
+        await app(
+            scope, receive, send_with_headers if scope["type"] == "http" else send
+        )
 
     return with_headers

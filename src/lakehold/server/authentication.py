@@ -73,7 +73,9 @@ class Authenticator:
         self._authenticate = authenticate
         self._throttle = throttle if throttle is not None else FailureThrottle()
 
-    async def principal(self, connection: ASGIConnection[Any, Any, Any, Any]) -> Principal:
+    async def principal(
+        self, connection: ASGIConnection[Any, Any, Any, Any]
+    ) -> Principal:
         """Return the principal of the request.
 
         Raises:
@@ -84,7 +86,9 @@ class Authenticator:
             address_of(connection), self._authenticate, bearer_token(connection)
         )
 
-    async def attempt(self, address: str, check: Callable[[str], Any], secret: str) -> Any:
+    async def attempt(
+        self, address: str, check: Callable[[str], Any], secret: str
+    ) -> Any:
         """Run a check of a secret in a thread, counting failures against ``address``."""
         self._throttle.check(address)
         try:
@@ -107,12 +111,20 @@ def bearer_token(connection: ASGIConnection[Any, Any, Any, Any]) -> str:
     values = connection.headers.getall("authorization", [])
     if not values:
         raise NotAuthenticated(
-            "a Bearer token is needed", hint="Send the header 'Authorization: Bearer <token>'."
+            "a Bearer token is needed",
+            hint="Send the header 'Authorization: Bearer <token>'.",
         )
     scheme, _, token = values[0].strip().partition(" ")
     token = token.strip()
-    if len(values) > 1 or scheme.lower() != "bearer" or not token or len(token) > TOKEN_LENGTH_MAX:
-        raise NotAuthenticated("the Authorization header must be 'Bearer <token>', once")
+    if (
+        len(values) > 1
+        or scheme.lower() != "bearer"
+        or not token
+        or len(token) > TOKEN_LENGTH_MAX
+    ):
+        raise NotAuthenticated(
+            "the Authorization header must be 'Bearer <token>', once"
+        )
     if not token.isascii() or not token.isprintable():
         raise NotAuthenticated("the token holds characters that no token has")
     return token

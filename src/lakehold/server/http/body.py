@@ -65,7 +65,9 @@ class _Gzip:
 
 class _Zstandard:
     def __init__(self) -> None:
-        decompressor = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW_BYTES_MAX)
+        decompressor = zstandard.ZstdDecompressor(
+            max_window_size=_ZSTD_WINDOW_BYTES_MAX
+        )
         self._inflate = decompressor.decompressobj(read_across_frames=False)
 
     def decode(self, piece: bytes) -> list[bytes]:
@@ -86,7 +88,8 @@ def _decoder(encoding: str) -> _Decoder:
     if encoding == "zstd":
         return _Zstandard()
     raise UnsupportedMediaType(
-        f"the content encoding {encoding!r} is not spoken here", hint="Send gzip, zstd or none."
+        f"the content encoding {encoding!r} is not spoken here",
+        hint="Send gzip, zstd or none.",
     )
 
 
@@ -143,7 +146,9 @@ def _too_large(limit_bytes: int) -> RequestTooLarge:
     )
 
 
-async def read_json(request: AnyRequest, kind: type[T], limit_bytes: int = JSON_BYTES_MAX) -> T:
+async def read_json(
+    request: AnyRequest, kind: type[T], limit_bytes: int = JSON_BYTES_MAX
+) -> T:
     """Read a JSON body as ``kind``.
 
     Raises:
@@ -153,7 +158,8 @@ async def read_json(request: AnyRequest, kind: type[T], limit_bytes: int = JSON_
     content_type = media_type(request)
     if content_type not in {JSON, ""}:
         raise UnsupportedMediaType(
-            f"the content type {content_type!r} is not spoken here", hint=f"Send {JSON}."
+            f"the content type {content_type!r} is not spoken here",
+            hint=f"Send {JSON}.",
         )
     body = b"".join([piece async for piece in pieces(request, limit_bytes)])
     try:

@@ -21,7 +21,9 @@ PARAMETERS_MAX = 10_000
 _INTEGER_BITS = 128
 
 
-def read_parameters(wire: list[Any] | dict[str, Any] | None) -> list[Any] | dict[str, Any] | None:
+def read_parameters(
+    wire: list[Any] | dict[str, Any] | None,
+) -> list[Any] | dict[str, Any] | None:
     """Turn parameters of a JSON body into Python values.
 
     Raises:
@@ -33,7 +35,9 @@ def read_parameters(wire: list[Any] | dict[str, Any] | None) -> list[Any] | dict
         raise InvalidParameter(f"a statement has at most {PARAMETERS_MAX} parameters")
     if isinstance(wire, dict):
         return {name: _read(value, f"${name}") for name, value in wire.items()}
-    return [_read(value, f"number {position}") for position, value in enumerate(wire, 1)]
+    return [
+        _read(value, f"number {position}") for position, value in enumerate(wire, 1)
+    ]
 
 
 def _read(value: Any, name: str) -> Any:
@@ -63,7 +67,13 @@ def _read_typed(type_name: str, value: Any, name: str) -> Any:
         return None
     try:
         return reader(value)
-    except (ValueError, TypeError, AttributeError, InvalidOperation, OverflowError) as error:
+    except (
+        ValueError,
+        TypeError,
+        AttributeError,
+        InvalidOperation,
+        OverflowError,
+    ) as error:
         raise InvalidParameter(
             f"parameter {name}: {str(value)[:100]!r} is not a {type_name.upper()}"
         ) from error

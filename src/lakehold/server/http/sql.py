@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 import msgspec
@@ -14,7 +14,7 @@ from anyio.to_thread import run_sync
 from litestar import Request, Response, Router, post
 
 from lakehold.errors import InvalidRequest, RequestTooLarge
-from lakehold.identity import Limits, Principal
+from lakehold.identity import Limits, Principal, Session
 from lakehold.ingest.staging import StagedFile, StagingArea, open_arrow
 from lakehold.server.authentication import client_of
 from lakehold.server.http.body import (
@@ -27,9 +27,12 @@ from lakehold.server.http.body import (
 from lakehold.server.http.encoding import ARROW, CSV, JSON, NDJSON
 from lakehold.server.http.negotiation import accepts_encoding, negotiate
 from lakehold.server.http.parameters import read_parameters
-from lakehold.server.http.sessions import OpenSessions, session_of
+from lakehold.server.http.sessions import session_of
 from lakehold.server.http.statements import parse_id
 from lakehold.server.http.streaming import StatementCall, StatementRunner
+
+if TYPE_CHECKING:
+    from lakehold.query import Gateway
 
 RESULT_FORMS = (JSON, ARROW, NDJSON, CSV)
 STATEMENT_HEADER = "lakehold-statement-id"
@@ -58,8 +61,7 @@ class SqlRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class SqlParts:
     """What the endpoint works with."""
 
-    gateway: Any
-    sessions: OpenSessions
+    gateway: Gateway
     runner: StatementRunner
     staging: StagingArea
 
@@ -97,7 +99,9 @@ async def respond(
     """Run a statement in the request's session, or in one for this statement alone."""
     try:
         parameters = read_parameters(asked.parameters)
-        session, release = await run_sync(partial(borrow_session, parts, request, asked.schema))
+        session = await run_sync(
+            partial(find_session, parts.gateway, request, asked.schema)
+        )
     except BaseException:
         if staged is not None:
             staged.delete()
@@ -116,37 +120,36 @@ async def respond(
             statement_id=statement_id,
         )
 
-    def release_all() -> None:
-        try:
-            release()
-        finally:
-            if staged is not None:
-                staged.delete()
+    def release() -> None:
+        if staged is not None:
+            staged.delete()
 
     coding = None
     if media != ARROW:
-        coding = accepts_encoding(request.headers.get("accept-encoding", ""), ("zstd", "gzip"))
-    call = StatementCall(request.user, statement_id, execute, release_all, media, coding)
+        coding = accepts_encoding(
+            request.headers.get("accept-encoding", ""), ("zstd", "gzip")
+        )
+    call = StatementCall(request.user, statement_id, execute, release, media, coding)
     return await parts.runner.respond(request, call)
 
 
-def borrow_session(
-    parts: SqlParts, request: Request[Principal, Any, Any], schema: str | None
-) -> tuple[Any, Callable[[], None]]:
-    """The session to run in, and what ends its use. May block."""
+def find_session(
+    gateway: Gateway, request: Request[Principal, Any, Any], schema: str | None
+) -> Session:
+    """The session that the request names, or one for this statement alone. May block."""
     session_id = session_of(request)
-    if session_id is not None:
-        if schema is not None:
-            raise InvalidRequest(
-                "a request in a session cannot name a schema", hint="Use the statement USE."
-            )
-        session = parts.sessions.borrow(session_id, request.user)
-        return session, partial(parts.sessions.give_back, session_id)
-    session = parts.gateway.open_session(request.user, client_of(request), schema=schema)
-    return session, partial(parts.gateway.close_session, session.id)
+    if session_id is None:
+        return gateway.open_session(request.user, client_of(request), schema=schema)
+    if schema is not None:
+        raise InvalidRequest(
+            "a request in a session cannot name a schema", hint="Use the statement USE."
+        )
+    return gateway.find_session(request.user, session_id)
 
 
-async def stage_body(request: Request[Any, Any, Any], staging: StagingArea) -> StagedFile:
+async def stage_body(
+    request: Request[Any, Any, Any], staging: StagingArea
+) -> StagedFile:
     """Write the body to a staged file; nothing is left behind if that fails."""
     staged = await run_sync(staging.create)
     try:
@@ -170,7 +173,9 @@ def check_statement(asked: SqlRequest) -> None:
     try:
         length = len(asked.sql) if asked.sql.isascii() else len(asked.sql.encode())
     except UnicodeEncodeError as error:
-        raise InvalidRequest("the statement holds characters that are not Unicode text") from error
+        raise InvalidRequest(
+            "the statement holds characters that are not Unicode text"
+        ) from error
     if length > length_max:
         raise RequestTooLarge(
             f"a statement has at most {length_max:,} bytes, this has {length:,}",
@@ -179,7 +184,9 @@ def check_statement(asked: SqlRequest) -> None:
     if "\0" in asked.sql:
         raise InvalidRequest("a statement cannot hold a NUL character")
     if asked.timeout_s is not None and not 0 < asked.timeout_s <= TIMEOUT_MAX_S:
-        raise InvalidRequest(f"timeout_s must be above 0 and at most {TIMEOUT_MAX_S:.0f}")
+        raise InvalidRequest(
+            f"timeout_s must be above 0 and at most {TIMEOUT_MAX_S:.0f}"
+        )
 
 
 def _from_query(request: Request[Any, Any, Any]) -> SqlRequest:
@@ -190,10 +197,14 @@ def _from_query(request: Request[Any, Any, Any]) -> SqlRequest:
             hint=f"With a body of {ARROW}, give it in the query string: ?sql=INSERT INTO …",
         )
     try:
-        parameters = msgspec.json.decode(found["parameters"]) if "parameters" in found else None
+        parameters = (
+            msgspec.json.decode(found["parameters"]) if "parameters" in found else None
+        )
         timeout_s = float(found["timeout_s"]) if "timeout_s" in found else None
     except (msgspec.DecodeError, ValueError) as error:
-        raise InvalidRequest(f"parameters must be JSON and timeout_s a number: {error}") from error
+        raise InvalidRequest(
+            f"parameters must be JSON and timeout_s a number: {error}"
+        ) from error
     if not isinstance(parameters, list | dict | None):
         raise InvalidRequest("parameters must be a JSON list or object")
     return SqlRequest(found["sql"], parameters, timeout_s, found.get("schema"))

@@ -31,7 +31,6 @@ from lakehold.server.http.encoding import (
     ResultTail,
     encoder_for,
 )
-from lakehold.server.http.statements import FinishedStatements, StatementState
 
 CHUNK_BYTES = 2 * 1024 * 1024
 """A chunk is sent when it has grown to this."""
@@ -71,12 +70,11 @@ class StatementRunner:
         cancel: the gateway's: (principal, statement id). May block.
     """
 
-    def __init__(
-        self, cancel: Callable[[Principal, UUID], object], finished: FinishedStatements
-    ) -> None:
+    def __init__(self, cancel: Callable[[Principal, UUID], object]) -> None:
         self._cancel = cancel
-        self._finished = finished
-        self._workers = ThreadPoolExecutor(WORKERS_MAX, thread_name_prefix="lakehold-statement")
+        self._workers = ThreadPoolExecutor(
+            WORKERS_MAX, thread_name_prefix="lakehold-statement"
+        )
         self._controls = ThreadPoolExecutor(4, thread_name_prefix="lakehold-cancel")
         self._active = 0
         self._endings: set[asyncio.Task[None]] = set()
@@ -91,9 +89,11 @@ class StatementRunner:
         self._workers.shutdown(wait=True, cancel_futures=True)
         self._controls.shutdown(wait=True)
 
-    async def respond(self, request: Request[Any, Any, Any], call: StatementCall) -> Response[Any]:
+    async def respond(
+        self, request: Request[Any, Any, Any], call: StatementCall
+    ) -> Response[Any]:
         """Run ``call`` and return the response that will stream its result."""
-        production = Production(call, self._finished)
+        production = Production(call)
         if self._active >= WORKERS_MAX:
             call.release()
             raise TooManyRequests("too many statements are running", retry_after_s=1)
@@ -116,13 +116,17 @@ class StatementRunner:
     def _in_worker(self, work: Callable[[], Any]) -> asyncio.Future[Any]:
         return asyncio.get_running_loop().run_in_executor(self._workers, work)
 
-    def _end_later(self, production: Production, pending: asyncio.Future[Any] | None) -> None:
+    def _end_later(
+        self, production: Production, pending: asyncio.Future[Any] | None
+    ) -> None:
         """Cancel if it still runs, and release everything, whatever happens to the request."""
         task = asyncio.create_task(self._end(production, pending))
         self._endings.add(task)
         task.add_done_callback(self._endings.discard)
 
-    async def _end(self, production: Production, pending: asyncio.Future[Any] | None) -> None:
+    async def _end(
+        self, production: Production, pending: asyncio.Future[Any] | None
+    ) -> None:
         loop = asyncio.get_running_loop()
         call = production.call
         try:
@@ -141,11 +145,15 @@ class StatementRunner:
             self._cancel(call.principal, call.statement_id)
         except LakeholdError:
             pass  # it has ended by itself
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - logged; nobody is waiting for it
             as_lakehold_error(error)
 
     async def send(
-        self, production: Production, chunk: bytes | None, gone: asyncio.Task[None], send: Any
+        self,
+        production: Production,
+        chunk: bytes | None,
+        gone: asyncio.Task[None],
+        send: Any,
     ) -> None:
         """Send ``chunk`` and all that follow it."""
         following: asyncio.Future[Any] | None = None
@@ -154,15 +162,23 @@ class StatementRunner:
             while chunk is not None and not gone.done():
                 following = self._in_worker(production.next)
                 async with asyncio.timeout(STALL_S):
-                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
-                await asyncio.wait({following, gone}, return_when=asyncio.FIRST_COMPLETED)
+                    await send(
+                        {"type": "http.response.body", "body": chunk, "more_body": True}
+                    )
+                await asyncio.wait(
+                    {following, gone}, return_when=asyncio.FIRST_COMPLETED
+                )
                 if not following.done():
                     return
                 chunk = following.result()
             if production.complete and not gone.done():
-                await send({"type": "http.response.body", "body": b"", "more_body": False})
+                await send(
+                    {"type": "http.response.body", "body": b"", "more_body": False}
+                )
         except TimeoutError:
-            _log.warning("stalled client", statement_id=str(production.call.statement_id))
+            _log.warning(
+                "stalled client", statement_id=str(production.call.statement_id)
+            )
         finally:
             gone.cancel()
             self._end_later(production, following)
@@ -171,27 +187,20 @@ class StatementRunner:
 class Production:
     """The chunks of one result. Its methods run in one worker thread at a time."""
 
-    def __init__(self, call: StatementCall, finished: FinishedStatements) -> None:
+    def __init__(self, call: StatementCall) -> None:
         self.call = call
-        self._finished = finished
         self._started = time.perf_counter()
         self._result: Any = None
         self._chunks: Iterator[bytes] | None = None
-        self._rows = 0
-        self._error: LakeholdError | None = None
         self._closed = False
         self.complete = False
         """Whether the answer came to its proper end."""
 
     def first(self) -> bytes | None:
         """Run the statement and return the first chunk; raises what it fails with."""
-        try:
-            self._result = self.call.execute()
-            self._chunks = self._produce(encoder_for(self.call.media))
-            return next(self._chunks, None)
-        except Exception as error:
-            self._error = as_lakehold_error(error)
-            raise self._error from error
+        self._result = self.call.execute()
+        self._chunks = self._produce(encoder_for(self.call.media))
+        return next(self._chunks, None)
 
     def next(self) -> bytes | None:
         """The next chunk; ``None`` after the last. ``complete`` tells whether all is there."""
@@ -215,18 +224,17 @@ class Production:
         return {"type": "http.response.start", "status": 200, "headers": headers}
 
     def close(self) -> None:
-        """Release the result and remember how the statement ended. Idempotent."""
+        """Release the result: its ledger record is written now. Idempotent."""
         if self._closed:
             return
         self._closed = True
         try:
             if self._result is not None:
                 self._result.close()
-        except Exception as error:
-            self._error = self._error or as_lakehold_error(error)
+        except Exception as error:  # noqa: BLE001 - logged; the answer has been given
+            as_lakehold_error(error)
         finally:
             self.call.release()
-            self._remember()
 
     def _produce(self, encoder: ResultEncoder) -> Iterator[bytes]:
         """Chunks of about ``CHUNK_BYTES``; nothing is yielded before the first rows are there."""
@@ -237,17 +245,18 @@ class Production:
         error: LakeholdError | None = None
         try:
             for batch in result.batches():
-                self._rows += batch.num_rows
                 for piece in encoder.batch(batch):
                     pieces.append(compress.feed(piece))
                     size += len(pieces[-1])
-                    if size >= CHUNK_BYTES or (size and time.perf_counter() - since > CHUNK_S):
+                    if size >= CHUNK_BYTES or (
+                        size and time.perf_counter() - since > CHUNK_S
+                    ):
                         yield _joined(pieces)
                         pieces, size, since, sent = [], 0, time.perf_counter(), True
         except Exception as failure:
             if not sent:
                 raise
-            self._error = error = as_lakehold_error(failure)
+            error = as_lakehold_error(failure)
         end = encoder.finish(self._tail(error))
         if end is not None:
             pieces += [compress.feed(end), compress.finish()]
@@ -256,36 +265,24 @@ class Production:
 
     def _head(self) -> ResultHead:
         result = self._result
-        columns = [ColumnDescription(column.name, column.type) for column in result.columns]
-        return ResultHead(str(self.call.statement_id), result.kind, columns, result.schema)
+        columns = [
+            ColumnDescription(column.name, column.type) for column in result.columns
+        ]
+        return ResultHead(
+            str(self.call.statement_id), result.kind, columns, result.schema
+        )
 
     def _tail(self, error: LakeholdError | None) -> ResultTail:
         return ResultTail(
             affected=self._result.affected,
             duration_ms=self._elapsed_ms(),
-            error=error_detail(error, self.call.statement_id) if error is not None else None,
+            error=error_detail(error, self.call.statement_id)
+            if error is not None
+            else None,
         )
 
     def _elapsed_ms(self) -> float:
         return round((time.perf_counter() - self._started) * 1000, 3)
-
-    def _remember(self) -> None:
-        error = self._error
-        if error is None:
-            state = "finished" if self.complete else "cancelled"
-        else:
-            state = "cancelled" if isinstance(error, StatementCancelled) else "failed"
-        self._finished.add(
-            self.call.principal,
-            self.call.statement_id,
-            StatementState(
-                id=str(self.call.statement_id),
-                state=state,
-                rows=self._rows,
-                duration_ms=self._elapsed_ms(),
-                error=error_detail(error, self.call.statement_id) if error is not None else None,
-            ),
-        )
 
 
 class _ChunkedResponse(Response[None]):
@@ -299,7 +296,12 @@ class _ChunkedResponse(Response[None]):
         gone: asyncio.Task[None],
     ) -> None:
         super().__init__(content=None)
-        self._runner, self._production, self._chunk, self._gone = runner, production, chunk, gone
+        self._runner, self._production, self._chunk, self._gone = (
+            runner,
+            production,
+            chunk,
+            gone,
+        )
 
     def to_asgi_response(self, *_: Any, **__: Any) -> Any:
         async def respond(scope: Any, receive: Any, send: Any) -> None:
