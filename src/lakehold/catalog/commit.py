@@ -15,7 +15,7 @@ from lakehold.errors import (
     CommitConflict,
     CommitUnknown,
     InvalidDefinition,
-    StorageFailed,
+    LakeholdError,
     Unavailable,
     UndefinedSchema,
     UndefinedTable,
@@ -29,8 +29,7 @@ OUTCOME_TIMEOUT_S = 5.0
 def apply(conn: Connection, overlay: Overlay, *, pinned: bool) -> None:
     """Write an overlay into PostgreSQL: all of it, or an error and none of it.
 
-    The order lets a name that is given up be taken again; that all names are taken once
-    only is checked at the end.
+    The order lets a name that is given up be taken again in the same transaction.
 
     Args:
         pinned: whether the transaction saw the catalog of one moment, so that dropping what
@@ -41,37 +40,46 @@ def apply(conn: Connection, overlay: Overlay, *, pinned: bool) -> None:
         DuplicateTable, DuplicateSchema, UndefinedSchema, SchemaNotEmpty: if another session
             made that so meanwhile.
     """
-    schemas, relations = overlay.schemas.values(), overlay.relations.values()
+    schemas = list(overlay.schemas.values())
+    relations = list(overlay.relations.values())
     with store.mapped_errors():
-        for schema_change in schemas:
-            if schema_change.before is None and schema_change.after is not None:
-                store.insert_schema(conn, schema_change.after)
+        _make_schemas(conn, schemas)
         found = [change.before.id for change in relations if change.before is not None]
         if len(found) > 1:
             store.lock_rows(conn, found)
         for change in relations:
             if change.before is not None and change.after is None:
                 _delete(conn, change.before, purge=change.purge, pinned=pinned)
+        moved = [change.before.id for change in relations if change.before and _moves(change)]
+        if len(moved) > 1:
+            store.park_relations(conn, moved)
         for change in relations:
             if change.before is not None and change.after is not None:
                 _swap(conn, change.before, change.after)
-        for change in relations:
-            if change.before is None and change.after is not None:
-                _insert(conn, change.after)
+        made = [c for c in relations if c.before is None and c.after is not None]
+        for change in sorted(made, key=_name_key):
+            _insert(conn, change)
         for schema_change in schemas:
             _change_schema(conn, schema_change)
-        if _takes_names(schemas, relations):
-            store.check_names(conn)
 
 
-def _takes_names(schemas: Collection[SchemaChange], relations: Collection[Change]) -> bool:
-    if schemas:
-        return True
-    return any(
-        change.before is None
-        or (change.after is not None and change.after.name != change.before.name)
-        for change in relations
-    )
+def _make_schemas(conn: Connection, changes: Collection[SchemaChange]) -> None:
+    made = [c.after for c in changes if c.before is None and c.after is not None]
+    gone = [c.before.id for c in changes if c.before is not None and c.after is None]
+    if made and gone:
+        store.park_schemas(conn, gone)
+    for schema in sorted(made, key=lambda schema: schema.name.lower()):
+        store.insert_schema(conn, schema)
+
+
+def _moves(change: Change) -> bool:
+    before, after = change.before, change.after
+    return before is not None and after is not None and before.name != after.name
+
+
+def _name_key(change: Change) -> tuple[str, str]:
+    assert change.after is not None
+    return change.after.name.key
 
 
 def _swap(conn: Connection, before: Pointer, after: Pointer) -> None:
@@ -93,7 +101,11 @@ def _delete(conn: Connection, before: Pointer, *, purge: bool, pinned: bool) -> 
         raise CommitConflict(f"another commit to {before.name} came first")
 
 
-def _insert(conn: Connection, pointer: Pointer) -> None:
+def _insert(conn: Connection, change: Change) -> None:
+    pointer = change.after
+    assert pointer is not None
+    if change.registered:
+        store.remove_dropped(conn, pointer.location)
     chosen_by_catalog = pointer.location.endswith(pointer.id.hex)
     if not chosen_by_catalog and store.overlapping_location(conn, pointer.location, pointer.id):
         raise InvalidDefinition(f"another table is in or around {pointer.location!r}")
@@ -145,11 +157,11 @@ def clean(
     in_use = {c.after.location for c in live.relations.values() if c.after is not None}
     for location in files:
         if location not in kept:
-            with suppress(StorageFailed):
+            with suppress(LakeholdError):
                 resources.files.forget(location)
     for folder in folders:
         if folder not in in_use:
-            with suppress(StorageFailed):
+            with suppress(LakeholdError):
                 resources.store.delete_under(folder)
 
 
@@ -163,7 +175,7 @@ def purge(resources: Resources, overlay: Overlay) -> None:
         and (change.purge or change.before.kind == "view")
     ]
     if folders:
-        with suppress(Unavailable):
+        with suppress(LakeholdError):
             empty(resources, [Garbage(folder, is_folder=True) for folder in folders])
 
 
@@ -172,7 +184,7 @@ def empty(resources: Resources, garbage: Collection[Garbage]) -> int:
     deleted = 0
     done = []
     for item in garbage:
-        with suppress(StorageFailed, InvalidDefinition):
+        with suppress(LakeholdError):
             if item.is_folder:
                 deleted += resources.store.delete_under(item.location)
             else:

@@ -78,12 +78,14 @@ class Change:
         draft: its metadata without the traces of a commit (``metadata-log``), to which the
             next update in this transaction applies; ``None`` if it is unchanged.
         purge: with a drop, whether its files go too.
+        registered: whether its files were there before it was in the catalog.
     """
 
     before: Pointer | None
     after: Pointer | None
     draft: Json | None = None
     purge: bool = False
+    registered: bool = False
 
 
 @dataclass(slots=True)

@@ -159,7 +159,7 @@ def _lock_key(table_id: UUID) -> int:
 
 
 def insert_schema(conn: Connection, schema: Schema) -> None:
-    """Add a schema; a taken name shows at ``check_names``."""
+    """Add a schema; ``DuplicateSchema`` if the name is taken."""
     conn.execute(
         "INSERT INTO catalog.schema (id, name, key, properties) VALUES (%s, %s, %s, %s)",
         (schema.id, schema.name, schema.name.lower(), Jsonb(dict(schema.properties))),
@@ -180,6 +180,20 @@ def delete_schema(conn: Connection, schema_id: UUID) -> bool:
     return conn.execute("DELETE FROM catalog.schema WHERE id = %s", (schema_id,)).rowcount == 1
 
 
+def park_schemas(conn: Connection, ids: Collection[UUID]) -> None:
+    """Free the names of schemas that this transaction drops, for schemas that it makes."""
+    conn.execute(
+        "UPDATE catalog.schema SET key = chr(1) || id::text WHERE id = ANY (%s)", (list(ids),)
+    )
+
+
+def park_relations(conn: Connection, ids: Collection[UUID]) -> None:
+    """Free the names of relations that this transaction renames, so that names can be swapped."""
+    conn.execute(
+        "UPDATE catalog.relation SET key = chr(1) || id::text WHERE id = ANY (%s)", (list(ids),)
+    )
+
+
 def lock_rows(conn: Connection, ids: Collection[UUID]) -> None:
     """Lock the rows that a commit changes, always in the same order, so that none deadlock."""
     conn.execute(
@@ -188,7 +202,7 @@ def lock_rows(conn: Connection, ids: Collection[UUID]) -> None:
 
 
 def insert_relation(conn: Connection, pointer: Pointer) -> None:
-    """Add a relation; a taken name shows at ``check_names``."""
+    """Add a relation; ``DuplicateTable`` if the name is taken."""
     conn.execute(
         """
         INSERT INTO catalog.relation
@@ -285,16 +299,6 @@ def delete_relation(conn: Connection, pointer: Pointer, *, purge: bool) -> Point
     return gone
 
 
-def check_names(conn: Connection) -> None:
-    """Check now, not at the end, that all names and folders are taken once only."""
-    conn.execute(
-        """
-        SET CONSTRAINTS catalog.schema_name, catalog.relation_name, catalog.relation_location
-        IMMEDIATE
-        """
-    )
-
-
 # --- what is to be cleaned ------------------------------------------------------------------
 
 
@@ -335,9 +339,9 @@ def dropped_relations(conn: Connection) -> list[Dropped]:
     ]
 
 
-def remove_dropped(conn: Connection, relation_id: UUID) -> None:
-    """Forget that a relation was dropped: it lives again under another row."""
-    conn.execute("DELETE FROM catalog.dropped_relation WHERE id = %s", (relation_id,))
+def remove_dropped(conn: Connection, location: str) -> None:
+    """Forget that a relation was dropped: what is at its location is registered again."""
+    conn.execute("DELETE FROM catalog.dropped_relation WHERE location = %s", (location,))
 
 
 # --- was it committed? ----------------------------------------------------------------------

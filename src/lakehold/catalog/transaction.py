@@ -129,6 +129,7 @@ class LakeTransaction(TransactionLifecycle):
             pointer = self._new_pointer(base, name, "table", location)
             guard.check_properties(self._resources.store, pointer.location, wanted.properties)
             made = definition.new_table(pointer, wanted, self._now_ms())
+            self._folders.add(pointer.location)
             return self._add(pointer, made)
 
     def stage_table(
@@ -194,7 +195,7 @@ class LakeTransaction(TransactionLifecycle):
             guard.check_metadata(self._resources.store, metadata)
             pointer = self._new_pointer(base, name, "table", metadata["location"])
             pointer = changed(pointer, metadata_location=metadata_location)
-            self._overlay.relations[pointer.id] = Change(None, pointer, metadata)
+            self._overlay.relations[pointer.id] = Change(None, pointer, metadata, registered=True)
             return self._relation(pointer)
 
     def create_view(
@@ -252,6 +253,7 @@ class LakeTransaction(TransactionLifecycle):
                 self._update(base, found, [], updates)
                 return self._relation(self._pointer(base, found.id))
             pointer = self._new_pointer(base, name, "view", location)
+            self._folders.add(pointer.location)
             return self._add(pointer, definition.new_view(pointer, wanted, self._now_ms()))
 
     def drop(self, name: TableName, kind: Kind | None = None, purge: bool = False) -> Relation:

@@ -10,7 +10,7 @@ CREATE TABLE catalog.schema (
     key text COLLATE "C" NOT NULL,
     properties jsonb NOT NULL DEFAULT '{}',
     created_at timestamptz NOT NULL DEFAULT now(),
-    CONSTRAINT schema_name UNIQUE (key) DEFERRABLE INITIALLY DEFERRED
+    CONSTRAINT schema_name UNIQUE (key)
 );
 
 INSERT INTO catalog.schema (id, name, key) VALUES (gen_random_uuid(), 'main', 'main');
@@ -29,8 +29,8 @@ CREATE TABLE catalog.relation (
     location text COLLATE "C" NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
     changed_at timestamptz NOT NULL DEFAULT now(),
-    CONSTRAINT relation_name UNIQUE (schema_id, key) DEFERRABLE INITIALLY DEFERRED,
-    CONSTRAINT relation_location UNIQUE (location) DEFERRABLE INITIALLY DEFERRED,
+    CONSTRAINT relation_name UNIQUE (schema_id, key),
+    CONSTRAINT relation_location UNIQUE (location),
     CONSTRAINT relation_schema FOREIGN KEY (schema_id) REFERENCES catalog.schema (id)
 ) WITH (fillfactor = 50);
 
