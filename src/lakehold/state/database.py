@@ -1,0 +1,201 @@
+"""A bounded pool of PostgreSQL connections, and transactions on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum
+from typing import Any, TypeAlias
+
+import psycopg
+from psycopg import errors as postgres
+from psycopg_pool import ConnectionPool, PoolTimeout, TooManyRequests
+
+from lakehold.errors import (
+    CommitConflict,
+    ConfigurationInvalid,
+    LakeholdError,
+    StateUnavailable,
+    StorageFailed,
+)
+
+Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
+"""A PostgreSQL connection inside of a transaction; rows are tuples."""
+
+POOL_MAX = 40
+"""Connections of one platform."""
+
+WAIT_S = 10.0
+"""Seconds that a statement waits for a connection before it is refused."""
+
+WAITING_MAX = 500
+"""Statements that may wait for a connection; more are refused at once."""
+
+VERSION_MIN = 170000
+"""PostgreSQL 17."""
+
+
+class Isolation(Enum):
+    """How much of others' commits a transaction sees (PostgreSQL: Transaction Isolation)."""
+
+    READ_COMMITTED = psycopg.IsolationLevel.READ_COMMITTED
+    REPEATABLE_READ = psycopg.IsolationLevel.REPEATABLE_READ
+
+
+READ_COMMITTED = Isolation.READ_COMMITTED
+REPEATABLE_READ = Isolation.REPEATABLE_READ
+
+
+class Database:
+    """PostgreSQL as every domain gets it. Thread safe.
+
+    Args:
+        conninfo: a libpq connection string or URI. It may hold a password and is never shown.
+        pool_max: connections at most.
+
+    Raises:
+        StateUnavailable: if it cannot be reached.
+        ConfigurationInvalid: if it is older than PostgreSQL 17, or the string is malformed.
+    """
+
+    def __init__(
+        self, conninfo: str, *, pool_max: int = POOL_MAX, wait_s: float = WAIT_S
+    ) -> None:
+        try:
+            psycopg.conninfo.conninfo_to_dict(conninfo)
+        except psycopg.ProgrammingError:
+            raise ConfigurationInvalid(
+                "the PostgreSQL connection string is malformed",
+                hint="postgresql://user@host:port/database, the password in ~/.pgpass",
+            ) from None
+        self._wait_s = wait_s
+        self._pool: ConnectionPool[Connection] = ConnectionPool(
+            conninfo,
+            min_size=1,
+            max_size=pool_max,
+            max_waiting=WAITING_MAX,
+            timeout=wait_s,
+            max_idle=300,
+            reconnect_timeout=30,
+            kwargs={
+                "application_name": "lakehold",
+                "connect_timeout": 5,
+                "options": "-c timezone=UTC -c idle_in_transaction_session_timeout=0",
+            },
+            configure=_configure,
+            check=_check,
+            name="lakehold",
+            open=False,
+        )
+        self._pool.open()
+        try:
+            with self.transaction() as connection:
+                version = connection.info.server_version
+        except LakeholdError:
+            self._pool.close(timeout=1)
+            raise
+        if version < VERSION_MIN:
+            self._pool.close(timeout=1)
+            raise ConfigurationInvalid(
+                f"PostgreSQL {version // 10000} is too old", hint="17 or newer is needed"
+            )
+
+    @contextmanager
+    def transaction(
+        self, *, isolation: Isolation = READ_COMMITTED, read_only: bool = False
+    ) -> Iterator[Connection]:
+        """A transaction: committed at the end, rolled back on an exception.
+
+        Raises:
+            StateUnavailable: if PostgreSQL cannot be reached, or no connection becomes free.
+            StorageFailed: if PostgreSQL's disk is full.
+            CommitConflict: if it had to give way to another transaction.
+        """
+        try:
+            connection = self._pool.getconn(timeout=self._wait_s)
+        except (PoolTimeout, TooManyRequests):
+            raise StateUnavailable(
+                "no connection to PostgreSQL became free, or it cannot be reached",
+                hint="lakehold doctor tells which",
+            ) from None
+        except psycopg.Error:
+            raise _unreachable() from None
+        try:
+            if isolation is not READ_COMMITTED or read_only:
+                connection.isolation_level = isolation.value
+                connection.read_only = read_only or None
+            try:
+                yield connection
+            except BaseException:
+                _roll_back(connection)
+                raise
+            connection.commit()
+        except psycopg.Error as error:
+            _roll_back(connection)
+            raise translate(error) from error
+        finally:
+            if not connection.closed and (isolation is not READ_COMMITTED or read_only):
+                connection.isolation_level = None
+                connection.read_only = None
+            self._pool.putconn(connection)
+
+    def check(self) -> int:
+        """The server's version number, such as 180006.
+
+        Raises:
+            StateUnavailable: if it cannot be reached.
+        """
+        with self.transaction() as connection:
+            connection.execute("SELECT 1")
+            return connection.info.server_version
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._pool.close(timeout=5)
+
+
+def translate(error: psycopg.Error) -> LakeholdError:
+    """What PostgreSQL's error means for a user; its own text stays in the log."""
+    if isinstance(error, postgres.DiskFull):
+        return StorageFailed("PostgreSQL's disk is full; nothing was committed")
+    if isinstance(error, postgres.SerializationFailure | postgres.DeadlockDetected):
+        return CommitConflict("another transaction came first", hint="try again")
+    if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+        return _unreachable()
+    if isinstance(error, postgres.ReadOnlySqlTransaction):
+        return StateUnavailable("PostgreSQL is read-only now (a standby?)")
+    return StateUnavailable(f"PostgreSQL refused ({error.sqlstate or type(error).__name__})")
+
+
+def _unreachable() -> StateUnavailable:
+    return StateUnavailable(
+        "PostgreSQL cannot be reached; nothing was done",
+        hint="it is tried again with the next statement; lakehold doctor tells more",
+    )
+
+
+def _roll_back(connection: Connection) -> None:
+    try:
+        connection.rollback()
+    except psycopg.Error:
+        connection.close()
+
+
+def _configure(connection: Connection) -> None:
+    connection.autocommit = False
+    connection.prepare_threshold = 3
+
+
+def _check(connection: Connection) -> None:
+    """Called before a connection is handed out: one that broke is replaced."""
+    if connection.closed or connection.broken:
+        raise psycopg.OperationalError("the connection broke")
+    socket = connection.pgconn.socket
+    import select
+
+    # An idle connection has nothing to say; readable means that the server hung up.
+    poller = select.poll()
+    poller.register(socket, select.POLLIN | select.POLLHUP)
+    if poller.poll(0):
+        connection.execute("SELECT 1")
+        connection.rollback()

@@ -1,0 +1,60 @@
+"""Fixtures for all tests: one PostgreSQL a session, a database of its own for each test."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from lakehold.state import Database, EmbeddedPostgres, migrate
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+    """A PostgreSQL server for the whole session."""
+    server = EmbeddedPostgres(tmp_path_factory.mktemp("pg"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def template(postgres: EmbeddedPostgres) -> str:
+    """The name of a migrated database that tests are given copies of."""
+    database = Database(postgres.conninfo)
+    migrate(database)
+    database.close()
+    return "lakehold"
+
+
+@pytest.fixture
+def conninfo(postgres: EmbeddedPostgres, template: str) -> Iterator[str]:
+    """A connection string to a fresh, migrated database."""
+    name = f"test_{next(_numbers)}"
+    admin = f"host={postgres.sockets} user=lakehold dbname=postgres"
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+    yield f"host={postgres.sockets} user=lakehold dbname={name}"
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def database(conninfo: str) -> Iterator[Database]:
+    """A pool on a fresh, migrated database."""
+    opened = Database(conninfo)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path) -> Path:
+    """An empty folder for tables' files."""
+    folder = tmp_path / "warehouse"
+    folder.mkdir()
+    return folder
