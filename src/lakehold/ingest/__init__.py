@@ -2,6 +2,30 @@
 
 from __future__ import annotations
 
-from lakehold.ingest.staging import StagedFile, StagingArea, open_arrow
+from lakehold.ingest.loading import (
+    FORMATS,
+    LoadMode,
+    LoadOptions,
+    LoadSummary,
+    Preview,
+    load,
+    parse_columns,
+    preview,
+    table_name,
+)
+from lakehold.ingest.staging import ArrowInput, StagedFile, StagingArea
 
-__all__ = ["StagedFile", "StagingArea", "open_arrow"]
+__all__ = [
+    "FORMATS",
+    "ArrowInput",
+    "LoadMode",
+    "LoadOptions",
+    "LoadSummary",
+    "Preview",
+    "StagedFile",
+    "StagingArea",
+    "load",
+    "parse_columns",
+    "preview",
+    "table_name",
+]

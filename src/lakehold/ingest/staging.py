@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,9 +39,11 @@ class StagingArea:
             folder.mkdir(parents=True, exist_ok=True)
             folder.chmod(0o700)
             for left in folder.glob("staged-*"):
-                left.unlink(missing_ok=True)
+                shutil.rmtree(left, ignore_errors=True)
         except OSError as error:
-            raise StorageFailed(f"the staging folder cannot be used: {error.strerror}") from error
+            raise StorageFailed(
+                f"the staging folder cannot be used: {error.strerror}"
+            ) from error
 
     @property
     def used_bytes(self) -> int:
@@ -48,7 +51,7 @@ class StagingArea:
         return self._used_bytes
 
     def create(self) -> StagedFile:
-        """A new, empty staged file."""
+        """A new, empty staged file, alone in a folder of its own."""
         return StagedFile(self, self.folder / f"staged-{uuid4().hex}")
 
     def _take(self, length: int) -> None:
@@ -68,13 +71,15 @@ class StagingArea:
 class StagedFile:
     """A file on the way in. Not thread safe."""
 
-    def __init__(self, area: StagingArea, path: Path) -> None:
+    def __init__(self, area: StagingArea, folder: Path) -> None:
         self._area = area
-        self.path = path
+        self._folder = folder
+        self.path = folder / "file"
         self.length = 0
         self._deleted = False
         try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            folder.mkdir(mode=0o700)
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except OSError as error:
             raise StorageFailed(f"nothing can be staged: {error.strerror}") from error
         self._file: IO[bytes] = os.fdopen(descriptor, "wb", buffering=1024 * 1024)
@@ -90,14 +95,18 @@ class StagedFile:
         try:
             self._file.write(piece)
         except OSError as error:
-            raise StorageFailed(f"the file cannot be staged: {error.strerror}") from error
+            raise StorageFailed(
+                f"the file cannot be staged: {error.strerror}"
+            ) from error
 
     def finish(self) -> None:
         """Flush what was written; the file can be read from now on."""
         try:
             self._file.close()
         except OSError as error:
-            raise StorageFailed(f"the file cannot be staged: {error.strerror}") from error
+            raise StorageFailed(
+                f"the file cannot be staged: {error.strerror}"
+            ) from error
 
     def delete(self) -> None:
         """Delete the file and give its space back. Idempotent."""
@@ -108,40 +117,56 @@ class StagedFile:
             self._file.close()
         except OSError:
             pass  # it is thrown away anyway
-        self.path.unlink(missing_ok=True)
+        shutil.rmtree(self._folder, ignore_errors=True)
         self._area._give_back(self.length)
 
 
-def open_arrow(staged: StagedFile) -> pa.RecordBatchReader:
-    """Read a staged Arrow IPC stream or file; every batch is validated before it is handed on.
+class ArrowInput:
+    """A staged Arrow IPC stream or file; every batch is validated before it is handed on.
 
     The bytes come from a client: without validation, offsets that point outside of their
-    buffer would be read.
+    buffer would be read. An engine hides what its input fails with; it is kept in ``failure``.
 
     Raises:
         InvalidRequest: it is neither.
     """
-    try:
-        source = pa.memory_map(str(staged.path)) if staged.length else pa.py_buffer(b"")
-        if _starts_with(staged.path, b"ARROW1"):
-            file = pa.ipc.open_file(source)
-            batches = (file.get_batch(number) for number in range(file.num_record_batches))
-            return pa.RecordBatchReader.from_batches(file.schema, _validated(batches))
-        stream = pa.ipc.open_stream(source)
-        return pa.RecordBatchReader.from_batches(stream.schema, _validated(iter(stream)))
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
-        raise InvalidRequest(f"the body is not an Arrow IPC stream: {error}") from error
+
+    def __init__(self, staged: StagedFile) -> None:
+        self.failure: InvalidValue | None = None
+        self.reader = self._open(staged)
+
+    def _open(self, staged: StagedFile) -> pa.RecordBatchReader:
+        try:
+            source = (
+                pa.memory_map(str(staged.path)) if staged.length else pa.py_buffer(b"")
+            )
+            if _starts_with(staged.path, b"ARROW1"):
+                file = pa.ipc.open_file(source)
+                batches = (
+                    file.get_batch(number) for number in range(file.num_record_batches)
+                )
+                return pa.RecordBatchReader.from_batches(
+                    file.schema, self._validated(batches)
+                )
+            stream = pa.ipc.open_stream(source)
+            return pa.RecordBatchReader.from_batches(
+                stream.schema, self._validated(iter(stream))
+            )
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+            raise InvalidRequest(
+                f"the body is not an Arrow IPC stream: {error}"
+            ) from error
+
+    def _validated(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        try:
+            for batch in batches:
+                batch.validate(full=True)
+                yield batch
+        except (pa.ArrowInvalid, OSError) as error:
+            self.failure = InvalidValue(f"the Arrow data is damaged: {error}")
+            raise self.failure from error
 
 
 def _starts_with(path: Path, magic: bytes) -> bool:
     with path.open("rb") as file:
         return file.read(len(magic)) == magic
-
-
-def _validated(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    try:
-        for batch in batches:
-            batch.validate(full=True)
-            yield batch
-    except (pa.ArrowInvalid, OSError) as error:
-        raise InvalidValue(f"the Arrow data is damaged: {error}") from error

@@ -17,6 +17,7 @@ from lakehold.ingest.staging import StagingArea
 from lakehold.server.authentication import Authenticator
 from lakehold.server.errors import handle_exception
 from lakehold.server.http.health import health_routes
+from lakehold.server.http.load import load_routes
 from lakehold.server.http.sessions import session_routes
 from lakehold.server.http.sql import SqlParts, sql_routes
 from lakehold.server.http.statements import statement_routes
@@ -57,11 +58,13 @@ def create_application(parts: ServerParts) -> Litestar:
     """Build the ASGI application."""
     authenticator = Authenticator(parts.access.authenticate)
     runner = StatementRunner(parts.gateway.cancel)
+    sql_parts = SqlParts(parts.gateway, runner, parts.staging)
     governed = Router(
         "/v1",
         guards=[authenticator.guard],
         route_handlers=[
-            sql_routes(SqlParts(parts.gateway, runner, parts.staging)),
+            sql_routes(sql_parts),
+            load_routes(sql_parts),
             session_routes(parts.gateway),
             statement_routes(parts.gateway),
         ],

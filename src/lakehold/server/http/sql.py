@@ -13,9 +13,9 @@ import pyarrow as pa
 from anyio.to_thread import run_sync
 from litestar import Request, Response, Router, post
 
-from lakehold.errors import InvalidRequest, RequestTooLarge
+from lakehold.errors import InvalidRequest, LakeholdError, RequestTooLarge
 from lakehold.identity import Limits, Principal, Session
-from lakehold.ingest.staging import StagedFile, StagingArea, open_arrow
+from lakehold.ingest import ArrowInput, StagedFile, StagingArea
 from lakehold.server.authentication import client_of
 from lakehold.server.http.body import (
     LOAD_BYTES_MAX,
@@ -108,17 +108,23 @@ async def respond(
         raise
 
     def execute() -> Any:
-        relations: Mapping[str, pa.RecordBatchReader] = {}
-        if staged is not None:
-            relations = {"input": open_arrow(staged)}
-        return parts.gateway.execute(
-            session,
-            asked.sql,
-            parameters,
-            relations=relations,
-            timeout_s=asked.timeout_s,
-            statement_id=statement_id,
+        arrow = ArrowInput(staged) if staged is not None else None
+        relations: Mapping[str, pa.RecordBatchReader] = (
+            {"input": arrow.reader} if arrow else {}
         )
+        try:
+            return parts.gateway.execute(
+                session,
+                asked.sql,
+                parameters,
+                relations=relations,
+                timeout_s=asked.timeout_s,
+                statement_id=statement_id,
+            )
+        except LakeholdError as error:
+            if arrow is not None and arrow.failure is not None:
+                raise arrow.failure from error
+            raise
 
     def release() -> None:
         if staged is not None:
