@@ -113,6 +113,14 @@ class TransactionLifecycle:
                     found = self._overlay.pointers(base, [table]).get(table)
             return self._first_seen(found) if found else None
 
+    def pointers(self, ids: Collection[UUID]) -> dict[UUID, Pointer]:
+        """Relations by id, all in one read; a commit from outside after it is a conflict."""
+        with self._mutex:
+            self._require_open()
+            with self._base() as base:
+                found = self._overlay.pointers_by_id(base, ids)
+            return {identity: self._first_seen(pointer) for identity, pointer in found.items()}
+
     @contextmanager
     def view_over(self, conn: Connection) -> Iterator[tuple[Overlay, Base]]:
         """The overlay, and what it lies on: the pinned catalog, or what ``conn`` sees."""

@@ -18,10 +18,13 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import structlog
 
 from lakehold.engines.duckdb.errors import from_duckdb
 from lakehold.engines.result import EngineColumn
 from lakehold.errors import ConfigurationInvalid, TooManyRequests
+
+log = structlog.get_logger(__name__)
 
 EXTENSIONS = ("httpfs", "avro", "icu", "iceberg")
 """The extensions that are loaded, in the order that their dependencies ask for."""
@@ -84,8 +87,47 @@ class WriterSlot:
     token: str = field(repr=False)
 
 
+class _Instance:
+    """One DuckDB with its cursors; locked once it is attached to the catalog."""
+
+    def __init__(self, limits: EngineLimits, temporary: Path, access: ObjectStoreAccess | None):
+        self.database = duckdb.connect(":memory:", config=_configuration(limits, temporary))
+        for name in EXTENSIONS:
+            self.database.execute(f"LOAD '{extension_path(name)}'")
+        self.database.execute("SET TimeZone = 'UTC'")
+        if access is not None:
+            self.database.execute(_secret(access))
+        self.cursors: queue.LifoQueue[duckdb.DuckDBPyConnection] = queue.LifoQueue()
+        for _ in range(limits.statements):
+            self.cursors.put(self._new_cursor())
+
+    def _new_cursor(self) -> duckdb.DuckDBPyConnection:
+        """A cursor with its own settings, made before the instance is locked."""
+        cursor = self.database.cursor()
+        cursor.execute("SET enable_progress_bar = true")
+        cursor.execute("SET enable_progress_bar_print = false")
+        return cursor
+
+    def attach(self, slots: Sequence[WriterSlot], endpoint: str) -> None:
+        for slot in slots:
+            self.database.execute(
+                f"ATTACH 'lake' AS {slot.catalog} (TYPE iceberg, ENDPOINT '{endpoint}', "
+                f"TOKEN '{slot.token}')"
+            )
+
+    def lock(self, allowed: Sequence[str]) -> None:
+        """Close the instance to anything but the allowed places. Cannot be undone."""
+        directories = ", ".join("'" + place.replace("'", "''") + "'" for place in allowed)
+        self.database.execute(f"SET allowed_directories = [{directories}]")
+        self.database.execute("SET enable_external_access = false")
+        self.database.execute("SET lock_configuration = true")
+
+
 class DuckDBEngine:
     """Runs SQL that is already governed.
+
+    An internal error makes DuckDB refuse everything that follows ("database has been
+    invalidated"); the instance is then built anew, and only the statement that hit it fails.
 
     Args:
         limits: memory, threads, spill and writers.
@@ -104,58 +146,35 @@ class DuckDBEngine:
         allowed: Sequence[str],
         object_store: ObjectStoreAccess | None = None,
     ) -> None:
+        self._limits = limits
+        self._temporary = temporary
         self._allowed = tuple(allowed)
-        self._slots: queue.LifoQueue[WriterSlot] = queue.LifoQueue()
-        self._slot_count = limits.writers
+        self._object_store = object_store
+        self._endpoint: str | None = None
         self._lock = threading.Lock()
-        self._database = duckdb.connect(":memory:", config=_configuration(limits, temporary))
-        for name in EXTENSIONS:
-            self._database.execute(f"LOAD '{extension_path(name)}'")
-        self._database.execute("SET TimeZone = 'UTC'")
-        self._database.execute("SET GLOBAL http_keep_alive = true")
-        if object_store is not None:
-            self._database.execute(_secret(object_store))
-        self._cursors: queue.LifoQueue[duckdb.DuckDBPyConnection] = queue.LifoQueue()
-        for _ in range(limits.statements):
-            self._cursors.put(self._new_cursor())
+        self._free: queue.LifoQueue[WriterSlot] = queue.LifoQueue()
+        self.slots = tuple(
+            WriterSlot(f"w{number}_{secrets.token_hex(4)}", secrets.token_urlsafe(32))
+            for number in range(limits.writers)
+        )
+        for slot in self.slots:
+            self._free.put(slot)
+        self._instance = _Instance(limits, temporary, object_store)
 
-    def attach(self, endpoint: str) -> tuple[WriterSlot, ...]:
+    def attach(self, endpoint: str) -> None:
         """Attach the writer slots to the catalog at ``endpoint``; then lock the instance.
 
         Args:
-            endpoint: base URL of the catalog for engines, on the loopback interface.
-
-        Returns:
-            The slots, whose tokens the endpoint must know before this returns: it is told
-            through ``slots``. Use ``new_slots`` first.
+            endpoint: base URL of the catalog for engines, on the loopback interface, which
+                knows the tokens of ``slots``.
         """
-        slots = self.slots
-        for slot in slots:
-            self._database.execute(
-                f"ATTACH 'lake' AS {slot.catalog} (TYPE iceberg, ENDPOINT '{endpoint}', "
-                f"TOKEN '{slot.token}')"
-            )
-            self._slots.put(slot)
+        self._endpoint = endpoint
+        self._instance.attach(self.slots, endpoint)
         self.lock()
-        return slots
-
-    @property
-    def slots(self) -> tuple[WriterSlot, ...]:
-        """The writer slots, made once."""
-        with self._lock:
-            if not hasattr(self, "_all_slots"):
-                self._all_slots = tuple(
-                    WriterSlot(f"w{number}_{secrets.token_hex(4)}", secrets.token_urlsafe(32))
-                    for number in range(self._slot_count)
-                )
-            return self._all_slots
 
     def lock(self) -> None:
         """Close the instance to anything but the allowed places. Cannot be undone."""
-        directories = ", ".join("'" + place.replace("'", "''") + "'" for place in self._allowed)
-        self._database.execute(f"SET allowed_directories = [{directories}]")
-        self._database.execute("SET enable_external_access = false")
-        self._database.execute("SET lock_configuration = true")
+        self._instance.lock(self._allowed)
 
     @contextmanager
     def writer(self, timeout_s: float) -> Iterator[WriterSlot]:
@@ -165,15 +184,15 @@ class DuckDBEngine:
             TooManyRequests: if none becomes free in time.
         """
         try:
-            slot = self._slots.get(timeout=timeout_s)
+            slot = self._free.get(timeout=timeout_s)
         except queue.Empty:
             raise TooManyRequests(
-                f"{self._slot_count} statements are writing already", retry_after_s=1
+                f"{len(self.slots)} statements are writing already", retry_after_s=1
             ) from None
         try:
             yield slot
         finally:
-            self._slots.put(slot)
+            self._free.put(slot)
 
     def run(
         self,
@@ -194,24 +213,37 @@ class DuckDBEngine:
         Raises:
             TooManyRequests: if none becomes free in time.
         """
+        instance = self._instance
         try:
-            cursor = self._cursors.get(timeout=timeout_s)
+            cursor = instance.cursors.get(timeout=timeout_s)
         except queue.Empty:
             raise TooManyRequests("too many statements are running", retry_after_s=1) from None
-        return DuckDBResult(cursor, sql, parameters, relations or {}, self._cursors.put)
+        return DuckDBResult(
+            cursor,
+            sql,
+            parameters,
+            relations or {},
+            give_back=instance.cursors.put,
+            broken=lambda: self._renew(instance),
+        )
 
-    def _new_cursor(self) -> duckdb.DuckDBPyConnection:
-        """A cursor with its own settings, made before the instance is locked."""
-        cursor = self._database.cursor()
-        cursor.execute("SET enable_progress_bar = true")
-        cursor.execute("SET enable_progress_bar_print = false")
-        return cursor
+    def _renew(self, broken: _Instance) -> None:
+        """Build a new instance in the place of one that DuckDB has invalidated."""
+        with self._lock:
+            if self._instance is not broken:
+                return
+            log.error("engine_renewed", reason="DuckDB invalidated its instance")
+            fresh = _Instance(self._limits, self._temporary, self._object_store)
+            if self._endpoint is not None:
+                fresh.attach(self.slots, self._endpoint)
+            fresh.lock(self._allowed)
+            self._instance = fresh
 
     def close(self) -> None:
         """Close the instance; running statements fail."""
         with suppress(duckdb.Error):
-            self._database.interrupt()
-        self._database.close()
+            self._instance.database.interrupt()
+        self._instance.database.close()
 
 
 class DuckDBResult:
@@ -227,13 +259,16 @@ class DuckDBResult:
         sql: str,
         parameters: Parameters,
         relations: Mapping[str, Relation],
+        *,
         give_back: Callable[[duckdb.DuckDBPyConnection], None],
+        broken: Callable[[], None],
     ) -> None:
         self._cursor = cursor
         self._sql = sql
         self._parameters = parameters
         self._relations = relations
         self._give_back = give_back
+        self._broken = broken
         self._lock = threading.Lock()
         self._closed = False
         self._reader: pa.RecordBatchReader | None = None
@@ -254,6 +289,7 @@ class DuckDBResult:
             self._reader = self._cursor.to_arrow_reader(BATCH_ROWS)
         except BaseException as error:
             self.close()
+            self._check_broken(error)
             if isinstance(error, duckdb.Error | pa.ArrowException | RuntimeError):
                 raise from_duckdb(error) from None
             raise
@@ -277,11 +313,18 @@ class DuckDBResult:
                 except StopIteration:
                     return
                 except (duckdb.Error, pa.ArrowException, OSError, RuntimeError) as error:
+                    self._check_broken(error)
                     raise from_arrow(error) from None
                 if batch.num_rows:
                     yield batch
         finally:
             self.close()
+
+    def _check_broken(self, error: BaseException) -> None:
+        """DuckDB refuses everything after an internal error; then a new instance is needed."""
+        fatal = isinstance(error, duckdb.InternalException | duckdb.FatalException)
+        if fatal or "has been invalidated" in str(error):
+            self._broken()
 
     def affected(self) -> int:
         """The number of rows that an INSERT, UPDATE, DELETE or MERGE reports."""
@@ -290,6 +333,14 @@ class DuckDBResult:
             for value in batch.column(0).to_pylist():
                 count += int(value or 0)
         return count
+
+    def rows(self) -> list[tuple[Any, ...]]:
+        """All rows as Python values, for results known to be small."""
+        found: list[tuple[Any, ...]] = []
+        for batch in self.batches():
+            columns = [column.to_pylist() for column in batch.columns]
+            found.extend(zip(*columns, strict=True))
+        return found
 
     def progress(self) -> float | None:
         with self._lock:

@@ -63,6 +63,8 @@ def from_duckdb(error: BaseException) -> LakeholdError:
         return StatementNotSupported("the engine may not reach outside of the lake")
     if isinstance(error, duckdb.IOException | duckdb.HTTPException):
         return _from_storage(message)
+    if isinstance(error, duckdb.InternalException | duckdb.FatalException):
+        return InternalError("the engine failed on this statement", hint="it has been restarted")
     if isinstance(error, duckdb.InvalidInputException):
         if "parameter" in message.lower() or "Values were not provided" in message:
             return InvalidParameter(message, hint=hint)

@@ -1,0 +1,429 @@
+"""Composing INSERT, UPDATE, DELETE and MERGE for the engine.
+
+The user's expressions are parsed as a *shadow* query — every expression a column of it, every
+source in its FROM —, which is bound, rewritten and verified like any other query. The
+statement that runs is put together from the pieces of the verified shadow, never from the
+user's text.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from lakehold.catalog import Column, Relation
+from lakehold.errors import (
+    InvalidRequest,
+    PermissionDenied,
+    StatementNotSupported,
+    SyntaxInvalid,
+    UndefinedColumn,
+)
+from lakehold.names import quote
+from lakehold.policy import Privilege
+from lakehold.query.binding import Binder, expression_text, read_expression, scan_text
+from lakehold.query.names import columns_read
+from lakehold.query.planning import Plan, as_plan
+from lakehold.query.scope import Scope
+from lakehold.query.statements import Delete, Insert, Merge, MergeClause, Update
+from lakehold.query.tree import Node, fold
+from lakehold.query.verification import verify
+
+TARGET = "lakehold_target"
+"""Stands for the table's name in the engine until a writer slot is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A composed change of one table.
+
+    Attributes:
+        plan: the text, with ``TARGET`` where the table's name in the engine goes.
+        check: a query to bind (not run) first, where the session may not read the whole
+            target: it fails on a column that is not granted.
+    """
+
+    plan: Plan
+    check: Plan | None = None
+
+
+class Shadow:
+    """The shadow query of a change: expressions and sources as one SELECT."""
+
+    def __init__(self, scope: Scope, binder: Binder, ctes: str, sources: str | None) -> None:
+        self._scope, self._binder = scope, binder
+        self._ctes, self._sources = ctes, sources
+        self._texts: list[str] = []
+        self._node: Node = {}
+        self._pieces: list[str] = []
+
+    def add(self, text: str) -> int:
+        """Add an expression; returns its place."""
+        self._texts.append(text)
+        return len(self._texts) - 1
+
+    def bind(self) -> None:
+        """Bind, rewrite and verify.
+
+        Raises:
+            LakeholdError: what is wrong with the parts, or not allowed.
+        """
+        parser = self._scope.parser
+        chosen = ", ".join(f"({text}\n)" for text in self._texts) or "1"
+        source = f" FROM {self._sources}\n" if self._sources else ""
+        tree = parser.tree(f"{self._ctes} SELECT {chosen}{source}")
+        node = tree["node"]
+        if node.get("type") != "SELECT_NODE" or len(node["select_list"]) != max(
+            len(self._texts), 1
+        ):
+            raise SyntaxInvalid("the parts of the statement do not fit together")
+        for key in ("where_clause", "having", "qualify", "sample"):
+            if node.get(key):
+                raise SyntaxInvalid("the parts of the statement do not fit together")
+        if node.get("modifiers") or node.get("group_expressions"):
+            raise SyntaxInvalid("the parts of the statement do not fit together")
+        self._binder.bind(tree, self._scope)
+        self._node = node
+        self._pieces = [expression_text(item, parser) for item in node["select_list"]]
+        verify(
+            parser.tree(parser.text(tree)),
+            relations={*self._binder.bound.system, *self._scope.inputs},
+            scans=frozenset(self._binder.bound.scans),
+        )
+
+    @property
+    def tree(self) -> Node:
+        return self._node
+
+    def piece(self, place: int) -> str:
+        """A verified expression as text."""
+        return self._pieces[place]
+
+    def sources(self) -> str:
+        """The verified FROM as text, without the word."""
+        return self._without_list()[1]
+
+    def ctes(self) -> str:
+        """The verified WITH as text, with a blank at its end; empty if there is none."""
+        return self._without_list()[0]
+
+    def _without_list(self) -> tuple[str, str]:
+        bare: dict[str, Any] = dict(self._node)
+        star = self._scope.parser.tree("SELECT 123454321 FROM x")["node"]
+        bare["select_list"] = star["select_list"]
+        text = self._scope.parser.text({"node": bare, "named_param_map": []})
+        before, _, after = text.partition("SELECT 123454321")
+        return before.strip() + " " if before.strip() else "", after.strip().removeprefix("FROM ")
+
+
+def compose_insert(
+    statement: Insert, relation: Relation, scope: Scope, query_columns: tuple[str, ...] | None
+) -> Change:
+    """INSERT: the query's columns into the table's, with logical types and defaults.
+
+    Args:
+        query_columns: the names of the query's columns, for BY NAME.
+
+    Raises:
+        UndefinedColumn, InvalidRequest, PermissionDenied
+    """
+    names = statement.columns
+    if statement.by_name:
+        assert query_columns is not None
+        names = query_columns
+    targets = list(relation.columns) if names is None else _columns(relation, names)
+    decision = scope.require(relation, Privilege.INSERT)
+    _may_write(targets, decision.columns, "INSERT", relation)
+    return Change(insert_plan(statement.query, targets, relation, scope))
+
+
+def insert_plan(
+    query: str | None, targets: list[Column], relation: Relation, scope: Scope
+) -> Plan:
+    """An INSERT that is allowed: ``query`` (``None`` for defaults) into ``targets``."""
+    binder = Binder()
+    if query is None:
+        body = "SELECT " + ", ".join(_default(item) for item in targets)
+    else:
+        body = _insert_query(query, targets, scope, binder)
+    missing = [
+        item for item in relation.columns if item not in targets and item.default is not None
+    ]
+    plain = all(item.type == item.storage_type for item in targets)
+    if not plain or missing:
+        inner = ", ".join(quote(f"c{number}") for number in range(len(targets)))
+        chosen = [
+            write_expression(quote(f"c{number}"), item) for number, item in enumerate(targets)
+        ] + [write_expression(_default(item), item) for item in missing]
+        body = f"SELECT {', '.join(chosen)} FROM ({body}) AS rows({inner})"
+    listed = ", ".join(quote(item.name) for item in [*targets, *missing])
+    verify(
+        scope.parser.tree(body),
+        relations={*binder.bound.system, *scope.inputs},
+        scans=frozenset(binder.bound.scans),
+    )
+    return as_plan(f"INSERT INTO {TARGET} ({listed}) {body}", binder, scope)
+
+
+def _insert_query(text: str, targets: list[Column], scope: Scope, binder: Binder) -> str:
+    tree = scope.parser.tree(text)
+    _fill_defaults(tree, targets, scope)
+    binder.bind(tree, scope)
+    return scope.parser.text(tree)
+
+
+def _fill_defaults(tree: Node, targets: list[Column], scope: Scope) -> None:
+    """DEFAULT in a VALUES list becomes the column's default."""
+    source = tree["node"].get("from_table") or {}
+    for row in source.get("values", []) if source.get("type") == "EXPRESSION_LIST" else []:
+        if len(row) != len(targets):
+            raise InvalidRequest(
+                f"INSERT names {len(targets)} columns and gives {len(row)} values",
+                hint=f"columns: {', '.join(item.name for item in targets)}",
+            )
+        for place, value in enumerate(row):
+            if value.get("class") == "DEFAULT":
+                default = scope.parser.tree(f"SELECT {_default(targets[place])}")
+                row[place] = default["node"]["select_list"][0]
+
+
+def compose_update(statement: Update, relation: Relation, scope: Scope) -> Change:
+    """UPDATE: assignments, sources and condition.
+
+    Raises:
+        UndefinedColumn, PermissionDenied, SyntaxInvalid
+    """
+    columns = _columns(relation, [name for name, _ in statement.assignments])
+    if len(set(columns)) != len(columns):
+        raise InvalidRequest("a column is assigned twice")
+    decision = scope.require(relation, Privilege.UPDATE)
+    _may_write(columns, decision.columns, "UPDATE", relation)
+    binder = Binder()
+    shadow = Shadow(scope, binder, statement.ctes, statement.sources)
+    places = []
+    for column, (_, value) in zip(columns, statement.assignments, strict=True):
+        is_default = value.strip().upper() == "DEFAULT"
+        places.append(shadow.add(_default(column) if is_default else value))
+    where = shadow.add(statement.where) if statement.where is not None else None
+    shadow.bind()
+    alias = statement.alias or relation.name.table
+    assignments = ", ".join(
+        f"{quote(column.name)} = {write_expression(shadow.piece(place), column)}"
+        for column, place in zip(columns, places, strict=True)
+    )
+    text = f"{shadow.ctes()}UPDATE {TARGET} AS {quote(alias)} SET {assignments}"
+    if statement.sources:
+        text += f" FROM {shadow.sources()}"
+    if where is not None:
+        text += f" WHERE {shadow.piece(where)}"
+    check = _read_check(relation, alias, shadow, scope, binder)
+    return Change(as_plan(text, binder, scope), check)
+
+
+def compose_delete(statement: Delete, relation: Relation, scope: Scope) -> Change:
+    """DELETE: sources and condition.
+
+    Raises:
+        PermissionDenied, SyntaxInvalid
+    """
+    scope.require(relation, Privilege.DELETE)
+    binder = Binder()
+    shadow = Shadow(scope, binder, statement.ctes, statement.sources)
+    where = shadow.add(statement.where) if statement.where is not None else None
+    shadow.bind()
+    alias = statement.alias or relation.name.table
+    text = f"{shadow.ctes()}DELETE FROM {TARGET} AS {quote(alias)}"
+    if statement.sources:
+        text += f" USING {shadow.sources()}"
+    if where is not None:
+        text += f" WHERE {shadow.piece(where)}"
+    check = _read_check(relation, alias, shadow, scope, binder)
+    return Change(as_plan(text, binder, scope), check)
+
+
+def compose_merge(statement: Merge, relation: Relation, scope: Scope) -> Change:
+    """MERGE: source, condition and clauses.
+
+    Raises:
+        UndefinedColumn, PermissionDenied, StatementNotSupported, SyntaxInvalid
+    """
+    for clause in statement.clauses:
+        _may_merge(clause, relation, scope)
+    binder = Binder()
+    shadow = Shadow(scope, binder, statement.ctes, statement.source)
+    on = shadow.add(statement.on) if statement.on is not None else None
+    parts = [_merge_parts(clause, relation, shadow) for clause in statement.clauses]
+    shadow.bind()
+    alias = statement.alias or relation.name.table
+    text = f"{shadow.ctes()}MERGE INTO {TARGET} AS {quote(alias)} USING {shadow.sources()}"
+    if on is not None:
+        text += f" ON {shadow.piece(on)}"
+    else:
+        text += f" USING ({', '.join(quote(name) for name in statement.using)})"
+    for clause, (condition, columns, values) in zip(statement.clauses, parts, strict=True):
+        text += f" WHEN {clause.match}"
+        if condition is not None:
+            text += f" AND {shadow.piece(condition)}"
+        text += " THEN " + _merge_action(clause, columns, [shadow.piece(v) for v in values])
+    check = _read_check(relation, alias, shadow, scope, binder)
+    return Change(as_plan(text, binder, scope), check)
+
+
+def _may_merge(clause: MergeClause, relation: Relation, scope: Scope) -> None:
+    if clause.action == "DO NOTHING":
+        return
+    decision = scope.require(relation, Privilege(clause.action))
+    columns = _columns(relation, clause.columns) if clause.columns else list(relation.columns)
+    if clause.action != "DELETE":
+        _may_write(columns, decision.columns, clause.action, relation)
+    if not clause.values and clause.action in ("INSERT", "UPDATE"):
+        if any(column.type != column.storage_type for column in relation.columns):
+            raise StatementNotSupported(
+                f"{clause.action} without values cannot be used: {relation.name} has columns "
+                "of types that are stored as others",
+                hint="name the columns and values",
+            )
+
+
+def _merge_parts(
+    clause: MergeClause, relation: Relation, shadow: Shadow
+) -> tuple[int | None, list[Column], list[int]]:
+    condition = shadow.add(clause.condition) if clause.condition is not None else None
+    columns = _columns(relation, clause.columns) if clause.columns else []
+    if clause.values and not columns:
+        columns = list(relation.columns)
+    if len(columns) != len(clause.values):
+        raise InvalidRequest(
+            f"{clause.action} names {len(columns)} columns and gives {len(clause.values)} values"
+        )
+    values = [
+        shadow.add(_default(column) if text.strip().upper() == "DEFAULT" else text)
+        for column, text in zip(columns, clause.values, strict=True)
+    ]
+    return condition, columns, values
+
+
+def _merge_action(clause: MergeClause, columns: list[Column], values: list[str]) -> str:
+    written = [write_expression(value, column) for column, value in zip(columns, values, strict=True)]
+    if clause.action == "UPDATE" and columns:
+        pairs = (
+            f"{quote(column.name)} = {value}"
+            for column, value in zip(columns, written, strict=True)
+        )
+        return "UPDATE SET " + ", ".join(pairs)
+    if clause.action == "INSERT" and columns:
+        names = ", ".join(quote(column.name) for column in columns)
+        return f"INSERT ({names}) VALUES ({', '.join(written)})"
+    return clause.action + (" BY NAME" if clause.by_name else "")
+
+
+def _read_check(
+    relation: Relation, alias: str, shadow: Shadow, scope: Scope, binder: Binder
+) -> Plan | None:
+    """Record what is read of the target; refuse what is not granted.
+
+    The expressions of a change read the target as it is, so they need SELECT on what they
+    name (PostgreSQL: UPDATE, "you must also have SELECT privilege on any column whose values
+    are read").
+    """
+    decision = scope.decision(relation, Privilege.SELECT)
+    everything = frozenset(column.name for column in relation.columns)
+    used = columns_read(shadow.tree, alias, everything)
+    if not used:
+        return None
+    binder.bound.read(relation.name, used)
+    if decision.allowed and decision.columns is None:
+        return None
+    granted = tuple(
+        column
+        for column in relation.columns
+        if decision.allowed and decision.columns and column.field_id in decision.columns
+    )
+    names = frozenset(column.name for column in granted)
+    lacking = sorted(used - names)
+    if lacking and not _named_by_sources(shadow):
+        raise PermissionDenied(
+            f"SELECT on {', '.join(lacking)} of {relation.name} is not granted",
+            hint="reading a column in WHERE or SET needs SELECT on it",
+        )
+    return _bind_check(relation, alias, granted, shadow, scope, binder)
+
+
+def _named_by_sources(shadow: Shadow) -> bool:
+    """Whether a column name could as well be one of a source's."""
+    return (shadow.tree.get("from_table") or {}).get("type") not in (None, "EMPTY")
+
+
+def _bind_check(
+    relation: Relation,
+    alias: str,
+    granted: tuple[Column, ...],
+    shadow: Shadow,
+    scope: Scope,
+    binder: Binder,
+) -> Plan:
+    """A query over the granted columns alone that the engine must be able to bind."""
+    mark = binder.scan(relation)
+    pieces = ", ".join(shadow._pieces) or "1"
+    sources = shadow.sources()
+    target = f"{scan_text(mark, granted)} AS {quote(alias)}"
+    text = f"{shadow.ctes()}SELECT {pieces} FROM {target}"
+    text += f", {sources}" if sources else ""
+    verify(
+        scope.parser.tree(text),
+        relations={*binder.bound.system, *scope.inputs},
+        scans=frozenset(binder.bound.scans),
+    )
+    return as_plan(f"EXPLAIN {text}", binder, scope)
+
+
+def write_expression(text: str, column: Column) -> str:
+    """A value of a column's logical type as it is stored."""
+    if column.type == column.storage_type:
+        return text
+    return f"CAST(CAST({text} AS {column.type}) AS {column.storage_type})"
+
+
+def _default(column: Column) -> str:
+    return column.default if column.default is not None else "NULL"
+
+
+def _columns(relation: Relation, names: tuple[str, ...] | list[str]) -> list[Column]:
+    known = {fold(column.name): column for column in relation.columns}
+    found = []
+    for name in names:
+        column = known.get(fold(name))
+        if column is None:
+            from difflib import get_close_matches
+
+            near = get_close_matches(name, [item.name for item in relation.columns], n=2)
+            raise UndefinedColumn(
+                f'column "{name}" of table {relation.name} does not exist',
+                hint=f"did you mean {' or '.join(near)}?" if near else None,
+            )
+        found.append(column)
+    return found
+
+
+def _may_write(
+    columns: list[Column], allowed: frozenset[int] | None, privilege: str, relation: Relation
+) -> None:
+    if allowed is None:
+        return
+    lacking = [column.name for column in columns if column.field_id not in allowed]
+    if lacking:
+        raise PermissionDenied(
+            f"{privilege} on {', '.join(lacking)} of {relation.name} is not granted"
+        )
+
+
+__all__ = [
+    "TARGET",
+    "Change",
+    "compose_delete",
+    "compose_insert",
+    "compose_merge",
+    "compose_update",
+    "read_expression",
+    "write_expression",
+]
