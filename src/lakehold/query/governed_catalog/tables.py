@@ -8,15 +8,17 @@ from typing import Literal
 
 from lakehold.catalog import LakeTransaction, Relation
 from lakehold.catalog.relation import Json
-from lakehold.errors import InvalidRequest
+from lakehold.errors import InvalidRequest, PermissionDenied
 from lakehold.names import TableName
 from lakehold.policy import Privilege
 from lakehold.query.governed_catalog import privileges
+from lakehold.query.governed_catalog.manifests import EngineManifestReader, examine
 from lakehold.query.governed_catalog.operation import (
     LAKE,
     LOCK_TIMEOUT_S,
     Operation,
     Operations,
+    is_whole,
 )
 from lakehold.query.scope import target
 
@@ -63,6 +65,22 @@ class TableRequest:
     sort_order: Json | None
     properties: Mapping[str, str]
     location: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Permitted:
+    """A commit that may be made.
+
+    Attributes:
+        table: what it changes; ``None`` if it makes one.
+        schema: the namespace of the table.
+        appends_only: whether it may be made only if it does nothing but append.
+    """
+
+    commit: TableCommit
+    table: Relation | None
+    schema: str
+    appends_only: bool
 
 
 class Tables:
@@ -186,15 +204,15 @@ class Tables:
             privileges.check_requirements_known(commit.requirements)
             privileges.check_updates(commit.updates)
 
-        def authorize(operation: Operation) -> list[tuple[TableCommit, Relation | str]]:
-            return [(commit, _may_commit(operation, commit)) for commit in commits]
+        reader = EngineManifestReader(self._operations.gateway.engine)
 
-        def act(
-            transaction: LakeTransaction, found: list[tuple[TableCommit, Relation | str]]
-        ) -> list[LoadedTable]:
-            tables = [table.id for _, table in found if isinstance(table, Relation)]
+        def authorize(operation: Operation) -> list[Permitted]:
+            return [_may_commit(operation, commit) for commit in commits]
+
+        def act(transaction: LakeTransaction, found: list[Permitted]) -> list[LoadedTable]:
+            tables = [item.table.id for item in found if item.table is not None]
             transaction.lock(tables, timeout_s=LOCK_TIMEOUT_S)
-            return [_apply(transaction, commit, table) for commit, table in found]
+            return [_apply(transaction, item, reader) for item in found]
 
         text = f"{kind} " + "; ".join(str(commit) for commit in commits)
         return self._operations.change(kind, text, authorize, act)
@@ -288,25 +306,41 @@ def _may_create(operation: Operation, name: TableName) -> str:
     return schema.name
 
 
-def _may_commit(operation: Operation, commit: TableCommit) -> Relation | str:
+def _may_commit(operation: Operation, commit: TableCommit) -> Permitted:
     """The table that a commit changes, or the namespace in which it makes one."""
+    needed = privileges.table_privileges(commit.updates)
     if commit.creates:
-        privileges.table_privileges(commit.updates)
-        return _may_create(operation, commit.name)
+        return Permitted(commit, None, _may_create(operation, commit.name), False)
     relation = operation.relation(commit.name, "table")
     operation.require_on(Privilege.SELECT, relation)
-    for privilege in sorted(privileges.table_privileges(commit.updates)):
+    lacking = {p for p in needed if not is_whole(operation.decide(p, target(relation)))}
+    appends_only = bool(lacking)
+    if appends_only:
+        needed = privileges.table_privileges(commit.updates, appends_only=True)
+    for privilege in sorted(needed):
         operation.require_on(privilege, relation)
     operation.running.writes.add(relation.name)
-    return relation
+    return Permitted(commit, relation, relation.name.schema, appends_only)
 
 
-def _apply(transaction: LakeTransaction, commit: TableCommit, table: Relation | str) -> LoadedTable:
-    if isinstance(table, str):
-        name = TableName(table, commit.name.table)
+def _apply(
+    transaction: LakeTransaction, permitted: Permitted, reader: EngineManifestReader
+) -> LoadedTable:
+    commit, table = permitted.commit, permitted.table
+    if table is None:
+        name = TableName(permitted.schema, commit.name.table)
         made = transaction.create_from_updates(name, commit.requirements, commit.updates)
-        return _loaded(transaction, made)
+        loaded = _loaded(transaction, made)
+        examine(reader, None, loaded.metadata["location"], commit.updates)
+        return loaded
+    before, _ = transaction.load(table.id)
     metadata, location = transaction.update_table(table.id, commit.requirements, commit.updates)
+    appends = examine(reader, before, metadata["location"], commit.updates)
+    if permitted.appends_only and not appends:
+        raise PermissionDenied(
+            f"this commit does more than append, and UPDATE and DELETE on {table.name} are not "
+            "both granted"
+        )
     return LoadedTable(metadata, location)
 
 
