@@ -6,7 +6,11 @@ decoded: a percent sign is a percent sign, as Iceberg's readers take it.
 
 from __future__ import annotations
 
+import re
+
 from lakehold.errors import InvalidDefinition
+
+_SLASHES = re.compile("/{2,}")
 
 FILE_SCHEME = "file://"
 S3_SCHEME = "s3://"
@@ -29,9 +33,16 @@ def local_path(location: str) -> str:
 
 
 def without_scheme(location: str) -> str:
-    """The form under which two locations are compared: no ``file://``, no doubled slash."""
-    if location.startswith("file:"):
-        return "/" + location.removeprefix("file:").lstrip("/")
+    """The form under which two locations are compared.
+
+    On disk no ``file:`` and no doubled slash; in a bucket always ``s3:``, whatever Hadoop's
+    names for it.
+    """
+    for alias in ("s3a://", "s3n://"):
+        if location.startswith(alias):
+            return S3_SCHEME + location.removeprefix(alias)
+    if location.startswith(("file:", "/")):
+        return _SLASHES.sub("/", "/" + location.removeprefix("file:"))
     return location
 
 
