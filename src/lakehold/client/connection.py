@@ -190,10 +190,17 @@ class Connection:
         return _plain(self.arrow(sql, parameters)).to_pandas()
 
     def stream(
-        self, sql: str, parameters: Parameters = None, *, media: str = ARROW
+        self,
+        sql: str,
+        parameters: Parameters = None,
+        *,
+        media: str = ARROW,
+        statement_id: UUID | None = None,
     ) -> OpenStatement:
         """Run a statement; its answer as bytes of a media type, to be used with ``with``."""
-        return OpenStatement(self._run(sql, parameters, media=media))
+        return OpenStatement(
+            self._run(sql, parameters, media=media, statement_id=statement_id)
+        )
 
     def load(self, table: str, data: Any, *, mode: LoadMode = "append") -> int:
         """Write Arrow data or a data frame to a table; return the number of rows.
