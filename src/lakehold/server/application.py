@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 from anyio.to_thread import run_sync
-from litestar import Litestar, Router
+from litestar import Litestar, Response, Router, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -16,12 +17,22 @@ from lakehold.errors import LakeholdError
 from lakehold.ingest.staging import StagingArea
 from lakehold.server.authentication import Authenticator
 from lakehold.server.errors import handle_exception
+from lakehold.server.http.audit import audit_routes
 from lakehold.server.http.health import health_routes
 from lakehold.server.http.load import load_routes
 from lakehold.server.http.sessions import session_routes
 from lakehold.server.http.sql import SqlParts, sql_routes
 from lakehold.server.http.statements import statement_routes
 from lakehold.server.http.streaming import StatementRunner
+from lakehold.server.http.tokens import login_routes, token_routes, whoami_routes
+from lakehold.server.iceberg_rest import iceberg_routes
+from lakehold.server.openapi import openapi_document
+
+if TYPE_CHECKING:
+    from lakehold.access import Access
+    from lakehold.audit import Ledger
+    from lakehold.query import Gateway
+    from lakehold.server.iceberg_rest import StorageOffer
 
 SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"server", b"lakehold"),
@@ -37,21 +48,24 @@ class ServerParts:
     """What the HTTP server stands in front of.
 
     Attributes:
-        gateway: the one door for statements (``lakehold.query.Gateway``).
-        access: principals and tokens (``lakehold.access.Access``).
-        ledger: the audit log (``lakehold.audit.Ledger``).
+        gateway: the one door for statements.
+        access: principals and tokens.
+        ledger: the audit log.
         staging: where files on the way in are kept.
         readiness: by name of a part, a check that raises if it cannot be used.
-        routes: more routes with an authentication of their own, such as the Iceberg REST
-            catalog.
+        storage: what Iceberg clients are told about the object store.
+        routes: more routes, with an authentication of their own.
+        version: of Lakehold, for the OpenAPI document.
     """
 
-    gateway: Any
-    access: Any
-    ledger: Any
+    gateway: Gateway
+    access: Access
+    ledger: Ledger
     staging: StagingArea
     readiness: Mapping[str, Callable[[], object]] = field(default_factory=dict)
-    routes: Sequence[Router | HTTPRouteHandler | Any] = ()
+    storage: StorageOffer | None = None
+    routes: Sequence[Any] = ()
+    version: str = "0"
 
 
 def create_application(parts: ServerParts) -> Litestar:
@@ -67,6 +81,9 @@ def create_application(parts: ServerParts) -> Litestar:
             load_routes(sql_parts),
             session_routes(parts.gateway),
             statement_routes(parts.gateway),
+            token_routes(parts.access),
+            whoami_routes(),
+            audit_routes(parts.ledger),
         ],
     )
 
@@ -76,8 +93,16 @@ def create_application(parts: ServerParts) -> Litestar:
         await runner.settle()
         await run_sync(runner.close)
 
-    return Litestar(
-        route_handlers=[health_routes(parts.readiness), governed, *parts.routes],
+    application = Litestar(
+        route_handlers=[
+            health_routes(parts.readiness),
+            login_routes(parts.access, authenticator),
+            governed,
+            iceberg_routes(
+                parts.gateway, parts.access, authenticator, storage=parts.storage
+            ),
+            *parts.routes,
+        ],
         exception_handlers={
             Exception: handle_exception,
             LakeholdError: handle_exception,
@@ -90,6 +115,20 @@ def create_application(parts: ServerParts) -> Litestar:
         debug=False,
         pdb_on_exception=False,
     )
+    application.register(_openapi_route(application, parts.version))
+    return application
+
+
+def _openapi_route(application: Litestar, version: str) -> HTTPRouteHandler:
+    document = msgspec.json.encode(openapi_document(application.routes, version))
+
+    @get("/openapi.json", sync_to_thread=False, summary="This document")
+    def openapi() -> Response[bytes]:
+        return Response(
+            document, media_type="application/vnd.oai.openapi+json;version=3.1"
+        )
+
+    return openapi
 
 
 def _security_headers(app: ASGIApp) -> ASGIApp:

@@ -13,8 +13,8 @@ import pyarrow as pa
 from anyio.to_thread import run_sync
 from litestar import Request, Response, Router, post
 
-from lakehold.errors import InvalidRequest, LakeholdError, RequestTooLarge
-from lakehold.identity import Limits, Principal, Session
+from lakehold.errors import InvalidRequest, LakeholdError
+from lakehold.identity import Principal, Session
 from lakehold.ingest import ArrowInput, StagedFile, StagingArea
 from lakehold.server.authentication import client_of
 from lakehold.server.http.body import (
@@ -172,21 +172,8 @@ def check_statement(asked: SqlRequest) -> None:
     """Refuse what cannot be a statement before anything is spent on it.
 
     Raises:
-        RequestTooLarge: its text is longer than a statement may be.
-        InvalidRequest: it holds a NUL or a lone surrogate, or its time limit is no time.
+        InvalidRequest: it holds a NUL, or its time limit is no time.
     """
-    length_max = Limits().statement_bytes
-    try:
-        length = len(asked.sql) if asked.sql.isascii() else len(asked.sql.encode())
-    except UnicodeEncodeError as error:
-        raise InvalidRequest(
-            "the statement holds characters that are not Unicode text"
-        ) from error
-    if length > length_max:
-        raise RequestTooLarge(
-            f"a statement has at most {length_max:,} bytes, this has {length:,}",
-            hint="Bind values as parameters, or load data with POST /v1/load.",
-        )
     if "\0" in asked.sql:
         raise InvalidRequest("a statement cannot hold a NUL character")
     if asked.timeout_s is not None and not 0 < asked.timeout_s <= TIMEOUT_MAX_S:
