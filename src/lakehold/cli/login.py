@@ -23,7 +23,7 @@ from lakehold.cli.profiles import (
 from lakehold.client import InterfaceError, OperationalError
 from lakehold.settings import client_environment
 
-TOKEN_PREFIX = "lh_"
+NOT_AUTHENTICATED = "28000"
 
 
 def login(
@@ -48,19 +48,27 @@ def login(
         ).strip()
         if not secret:
             raise InterfaceError("nothing was given")
-        token = secret
-        if not secret.startswith(TOKEN_PREFIX):
-            with transport(Profile(server)) as opened:
-                called = name or f"login from {platform.node() or 'a terminal'}"
-                answer = opened.call(
-                    "POST", "/v1/login", body={"secret": secret, "name": called}
-                )
-            token = answer["token"]
+        token = _exchanged(server, secret, name) or secret
         with transport(Profile(server, token)) as opened:
             who = opened.call("GET", "/v1/whoami")
         profiles = Profiles(client_environment().config_folder)
         profiles.put(profile, Profile(server, token, who["name"]))
         console.print(f"logged in to {server} as {who['name']}", markup=False)
+
+
+def _exchanged(server: str, secret: str, name: str | None) -> str | None:
+    """A token for a one-time secret; ``None`` if it is not one, and so should be a token."""
+    called = name or f"login from {platform.node() or 'a terminal'}"
+    try:
+        with transport(Profile(server)) as opened:
+            answer = opened.call(
+                "POST", "/v1/login", body={"secret": secret, "name": called}
+            )
+    except OperationalError as error:
+        if error.sqlstate == NOT_AUTHENTICATED:
+            return None
+        raise
+    return str(answer["token"])
 
 
 def logout(

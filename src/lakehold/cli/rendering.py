@@ -152,7 +152,7 @@ def render_table(rows: Rows, *, styled: bool) -> str:
     for name, kind in zip(rows.names, rows.types, strict=True):
         justify: Literal["left", "right"] = "right" if _is_number(kind) else "left"
         table.add_column(
-            Text(_clean(name)), justify=justify, no_wrap=True, overflow="ignore"
+            Text(_clean(name)), justify=justify, no_wrap=True, overflow="crop"
         )
     for row in rows.rows:
         table.add_row(*(_styled(value) for value in row))
@@ -163,7 +163,7 @@ def render_table(rows: Rows, *, styled: bool) -> str:
         width=100_000,
         color_system="auto" if styled else None,
     )
-    console.print(table, no_wrap=True, crop=False, overflow="ignore")
+    console.print(table, crop=False)
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
 
 

@@ -1,0 +1,258 @@
+"""Reading files of clients: types, what does not fit, and nothing outside of the folder."""
+
+from __future__ import annotations
+
+import gzip
+from types import SimpleNamespace
+from uuid import uuid4
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+import zstandard
+
+from lakehold.engines import EngineColumn
+from lakehold.engines.duckdb.files import FileOptions, FileReader
+from lakehold.errors import InvalidRequest, InvalidValue, UnsupportedMediaType
+from lakehold.ingest import (
+    LoadOptions,
+    StagingArea,
+    load,
+    parse_columns,
+    preview,
+    table_name,
+)
+
+CSV = b'id,name,zip,day\n1,a,01234,2020-01-01\n2,"b,c",00999,2020-01-02\nx,d,1,2020-01-03\n4,e\n'
+COLUMNS = parse_columns("id BIGINT, name VARCHAR, zip VARCHAR, day DATE")
+NDJSON = b"""{"a": 1, "b": "x", "n": {"k": 1}}
+
+{"a": "bad", "b": "y"}
+{broken
+{"a": null, "b": "z"}
+[1]
+"""
+
+
+class Statements:
+    """Stands for the gateway: runs what a load asks for on a database in memory."""
+
+    def __init__(self):
+        self.database = duckdb.connect()
+        self.sql: list[str] = []
+
+    def execute(self, sql, relations):
+        self.sql.append(sql)
+        cursor = self.database.cursor()
+        for name, relation in relations.items():
+            cursor.register(name, relation)
+        try:
+            count = cursor.execute(sql).fetchone()
+        except duckdb.Error as error:
+            raise InvalidValue(f"hidden by the engine: {error}") from error
+        return SimpleNamespace(
+            statement_id=uuid4(),
+            affected=count[0],
+            batches=lambda: [],
+            close=lambda: None,
+        )
+
+    def describe(self, table):
+        rows = self.database.execute(f"DESCRIBE {table}").fetchall()
+        return [EngineColumn(row[0], row[1]) for row in rows]
+
+    def rows(self, sql):
+        return self.database.execute(sql).fetchall()
+
+
+@pytest.fixture
+def statements():
+    return Statements()
+
+
+@pytest.fixture
+def stage(tmp_path):
+    area = StagingArea(tmp_path / "staging")
+
+    def staged(data):
+        file = area.create()
+        file.write(data)
+        file.finish()
+        return file
+
+    return staged
+
+
+def run(statements, staged, **options):
+    return load(
+        staged,
+        LoadOptions(table="t", **options),
+        statements.execute,
+        statements.describe,
+    )
+
+
+def test_csv_rows_that_do_not_fit_are_named_with_line_and_reason(stage, statements):
+    summary = run(statements, stage(CSV), format="csv", mode="create", columns=COLUMNS)
+    assert summary.rows == 2
+    assert summary.rejected == 2
+    assert [(r.line, r.column) for r in summary.rejects] == [(4, "id"), (5, "zip")]
+    assert "BIGINT" in summary.rejects[0].reason
+    assert summary.rejects[0].text == "x,d,1,2020-01-03"
+    assert statements.rows("SELECT zip FROM t ORDER BY id") == [("01234",), ("00999",)]
+
+
+def test_appended_csv_is_read_with_the_tables_types(stage, statements):
+    statements.database.execute('CREATE TABLE t("ID" BIGINT, zip VARCHAR)')
+    summary = run(statements, stage(b"zip,id\n01234,1\n"), format="csv")
+    assert summary.rows == 1
+    assert statements.rows("SELECT * FROM t") == [(1, "01234")]
+
+
+def test_csv_without_names_is_appended_by_position(stage, statements):
+    statements.database.execute("CREATE TABLE t(id BIGINT, zip VARCHAR)")
+    run(statements, stage(b"1,00001\n2,00002\n"), format="csv", header=False)
+    assert statements.rows("SELECT * FROM t ORDER BY 1") == [(1, "00001"), (2, "00002")]
+
+
+def test_a_column_that_the_table_lacks_is_refused(stage, statements):
+    statements.database.execute("CREATE TABLE t(id BIGINT)")
+    with pytest.raises(InvalidRequest, match='no column "nope"'):
+        run(statements, stage(b"id,nope\n1,2\n"), format="csv")
+
+
+def test_strict_writes_nothing_if_a_row_does_not_fit(stage, statements):
+    statements.database.execute(
+        "CREATE TABLE t(id BIGINT, name VARCHAR, zip VARCHAR, day DATE)"
+    )
+    with pytest.raises(InvalidValue, match="2 rows do not fit; the first is line 4"):
+        run(statements, stage(CSV), format="csv", strict=True)
+    assert statements.rows("SELECT count(*) FROM t") == [(0,)]
+
+
+def test_json_lines_that_do_not_fit_are_named_with_line_and_reason(stage, statements):
+    columns = parse_columns("a INTEGER, b VARCHAR, n STRUCT(k INTEGER)")
+    summary = run(
+        statements, stage(NDJSON), format="ndjson", mode="create", columns=columns
+    )
+    assert [(r.line, r.column, r.reason) for r in summary.rejects] == [
+        (3, "a", '"bad" is not a INTEGER'),
+        (4, None, "the line is not JSON"),
+        (6, None, "the line is not a JSON object"),
+    ]
+    assert statements.rows("SELECT a, b, n FROM t ORDER BY a NULLS LAST") == [
+        (1, "x", {"k": 1}),
+        (None, "z", None),
+    ]
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip", "zstd"])
+@pytest.mark.parametrize(
+    ("form", "data"),
+    [
+        ("csv", b"a,b\n1,x\n2,y\n"),
+        ("tsv", b"a\tb\n1\tx\n2\ty\n"),
+        ("ndjson", b'{"a": 1, "b": "x"}\n{"a": 2, "b": "y"}\n'),
+        ("json", b'[{"a": 1, "b": "x"}, {"a": 2, "b": "y"}]'),
+    ],
+)
+def test_every_text_format_is_read_compressed_and_plain(
+    stage, statements, form, data, compression
+):
+    packed = {
+        "none": data,
+        "gzip": gzip.compress(data),
+        "zstd": zstandard.compress(data),
+    }[compression]
+    summary = run(
+        statements, stage(packed), format=form, mode="create", compression=compression
+    )
+    assert summary.rows == 2
+    assert statements.rows("SELECT a, b FROM t ORDER BY a") == [(1, "x"), (2, "y")]
+
+
+def test_parquet_and_arrow_are_read(stage, statements):
+    table = pa.table({"a": [1, 2], "b": ["x", None]})
+    parquet, arrow = pa.BufferOutputStream(), pa.BufferOutputStream()
+    pyarrow.parquet.write_table(table, parquet)
+    with pa.ipc.new_stream(arrow, table.schema) as writer:
+        writer.write_table(table)
+    run(
+        statements,
+        stage(parquet.getvalue().to_pybytes()),
+        format="parquet",
+        mode="create",
+    )
+    run(statements, stage(arrow.getvalue().to_pybytes()), format="arrow")
+    assert statements.rows("SELECT count(*), count(b) FROM t") == [(4, 2)]
+
+
+@pytest.mark.parametrize("form", ["parquet", "ndjson", "json", "arrow"])
+def test_a_file_that_is_not_of_its_format_is_a_clear_error(stage, form):
+    staged = stage(b"certainly not\x00\xff")
+    with pytest.raises((InvalidValue, InvalidRequest)) as refused:
+        preview(staged, LoadOptions(format=form))
+    assert str(staged.path) not in refused.value.message
+
+
+def test_an_unknown_format_is_refused(stage):
+    with pytest.raises(UnsupportedMediaType):
+        preview(stage(b"x"), LoadOptions(format="docx"))
+
+
+def test_a_preview_shows_columns_and_first_rows(stage):
+    rows = b"".join(b'%d,"n%d"\n' % (i, i) for i in range(100))
+    found = preview(stage(b"id,name\n" + rows), LoadOptions(format="csv"), rows=3)
+    assert [(c.name, c.type) for c in found.columns] == [
+        ("id", "BIGINT"),
+        ("name", "VARCHAR"),
+    ]
+    assert found.rows.num_rows == 3
+
+
+def test_the_reader_reaches_nothing_outside_of_its_folder(stage, tmp_path):
+    secret = tmp_path / "secret.csv"
+    secret.write_text("a\n1\n")
+    reader = FileReader(stage(b"a\n1\n").path, FileOptions("csv"))
+    with pytest.raises(InvalidValue, match="may not reach outside"):
+        reader._run(f"SELECT * FROM read_csv('{secret}')")
+    with pytest.raises(InvalidValue):
+        reader._run("SET enable_external_access = true")
+    reader.close()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["t; DROP TABLE x", "", "a.", ".a", 'a."b', "a b", "a.b.c d", "t -- x"],
+)
+def test_what_is_not_a_tables_name_is_refused(text):
+    with pytest.raises(InvalidRequest):
+        table_name(text)
+
+
+def test_a_tables_name_is_quoted():
+    assert table_name('a."b ""c"') == '"a"."b ""c"'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a",
+        "a INTEGER) FROM read_text('/etc/passwd'",
+        "a INTEGER; x",
+        "a (INTEGER",
+        "'a' INTEGER'",
+    ],
+)
+def test_what_is_not_a_list_of_columns_is_refused(text):
+    with pytest.raises(InvalidRequest):
+        parse_columns(text)
+
+
+def test_columns_with_nested_types_are_read():
+    found = parse_columns('a DECIMAL(10,2), "b c" STRUCT(x INTEGER, y VARCHAR[])')
+    assert [(c.name, c.type) for c in found] == [
+        ("a", "DECIMAL(10,2)"),
+        ("b c", "STRUCT(x INTEGER, y VARCHAR[])"),
+    ]
