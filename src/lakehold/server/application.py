@@ -96,9 +96,6 @@ def create_application(parts: ServerParts) -> Litestar:
             health_routes(parts.readiness),
             login_routes(parts.access, authenticator),
             governed,
-            iceberg_routes(
-                parts.gateway, parts.access, authenticator, storage=parts.storage
-            ),
             *parts.routes,
         ],
         exception_handlers={
