@@ -158,6 +158,10 @@ class TransactionLifecycle:
             for table_id in taken:
                 self._resources.queues.release(self.id, table_id)
 
+    def holds(self, table_id: UUID) -> bool:
+        """Whether it is this transaction's turn at a table."""
+        return table_id in self._locked
+
     def _lock_in_postgres(self, table_ids: Sequence[UUID], deadline: float) -> None:
         first = self._connection is None
         conn = self._connect()
