@@ -136,6 +136,11 @@ def _hashable(keys: Values) -> bool:
     return True
 
 
+def _listed(array: pa.Array) -> Values:
+    values: Values = array.to_pylist()
+    return values
+
+
 # --- leaves: Python -----------------------------------------------------------------------
 
 
@@ -148,12 +153,12 @@ def _python_leaf(array: pa.Array, sql_type: str) -> Values:
     if kind == pa.month_day_nano_interval():
         return [_interval(value) for value in array.to_pylist()]
     if pa.types.is_time64(kind) and kind.unit == "ns":
-        return array.cast(pa.time64("us"), safe=False).to_pylist()
+        return _listed(array.cast(pa.time64("us"), safe=False))
     if pa.types.is_decimal(kind) and sql_type in {"HUGEINT", "UHUGEINT"}:
         return [None if value is None else int(value) for value in array.to_pylist()]
     if sql_type == "UUID" and pa.types.is_string(kind):
         return [None if value is None else UUID(value) for value in array.to_pylist()]
-    return array.to_pylist()
+    return _listed(array)
 
 
 def _extension(array: pa.ExtensionArray) -> Values:
@@ -174,7 +179,7 @@ def _moments(array: pa.Array) -> Values:
     if pa.types.is_timestamp(array.type) and array.type.unit == "ns":
         array = array.cast(pa.timestamp("us", array.type.tz), safe=False)
     try:
-        return array.to_pylist()
+        return _listed(array)
     except (ValueError, OverflowError):
         return _iso_moments(array)
 
@@ -212,7 +217,7 @@ def _json_leaf(array: pa.Array, sql_type: str) -> Values:
             for value in array.to_pylist()
         ]
     if pa.types.is_integer(kind) and array.null_count == 0:
-        return array.to_numpy(zero_copy_only=False).tolist()  # ten times faster than to_pylist
+        return _numbers(array)
     return (
         [_json_scalar(v) for v in array.to_pylist()]
         if pa.types.is_union(kind)
@@ -220,11 +225,14 @@ def _json_leaf(array: pa.Array, sql_type: str) -> Values:
     )
 
 
+def _numbers(array: pa.Array) -> Values:
+    """Numbers without NULL; ten times faster than ``to_pylist``."""
+    values: Values = array.to_numpy(zero_copy_only=False).tolist()
+    return values
+
+
 def _json_floats(array: pa.Array) -> Values:
-    if array.null_count == 0:
-        values = array.to_numpy(zero_copy_only=False).tolist()
-    else:
-        values = array.to_pylist()
+    values = _numbers(array) if array.null_count == 0 else _listed(array)
     if pc.all(pc.is_finite(array)).as_py() in {True, None}:
         return values
     return [_json_scalar(value) for value in values]
@@ -242,7 +250,7 @@ def _json_scalar(value: Any) -> Any:
 
 def _json_decimals(array: pa.Array) -> Values:
     if array.type.scale <= _PLAIN_SCALE_MAX:
-        return array.cast(pa.string()).to_pylist()
+        return _listed(array.cast(pa.string()))
     return [None if value is None else plain_decimal(value) for value in array.to_pylist()]
 
 
@@ -254,7 +262,7 @@ def plain_decimal(value: Decimal) -> str:
 def _iso_moments(array: pa.Array) -> Values:
     kind = array.type
     if pa.types.is_date(kind):
-        return array.cast(pa.string()).to_pylist()
+        return _listed(array.cast(pa.string()))
     naive = array if kind.tz is None else array.cast(pa.timestamp(kind.unit, "UTC"))
     try:
         whole = naive.cast(pa.timestamp("s", naive.type.tz))  # refused where it would lose

@@ -6,7 +6,7 @@ import io
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal, get_args
@@ -239,7 +239,7 @@ def write_result(statement: Statement, form: Format, target: IO[bytes]) -> int |
     if form == "arrow":
         return _write_batches(statement, target, pa.ipc.new_file)
     rows = read_rows(statement, None)
-    renderers = {
+    renderers: dict[str, Callable[[Rows], str]] = {
         "markdown": render_markdown,
         "expanded": render_expanded,
         "table": lambda found: render_table(found, styled=False),

@@ -75,7 +75,7 @@ def sql(
                 f"there is no format {form!r}", hint=", ".join(FORMATS)
             )
         text = _text(command, file)
-        chosen: Format = form if form is not None else "table"  # type: ignore[assignment]
+        chosen: Format = form if form is not None else "table"
         settings = Settings(
             form=chosen, pager=pager, interactive=text is None, stop_on_error=not go_on
         )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from anyio.to_thread import run_sync
 from litestar import Litestar, Response, Router, get
+from litestar.enums import ScopeType
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -142,7 +143,7 @@ def _security_headers(app: ASGIApp) -> ASGIApp:
             await send(message)
 
         await app(
-            scope, receive, send_with_headers if scope["type"] == "http" else send
+            scope, receive, send_with_headers if scope["type"] == ScopeType.HTTP else send
         )
 
     return with_headers

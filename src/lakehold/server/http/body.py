@@ -131,12 +131,12 @@ async def pieces(request: AnyRequest, limit_bytes: int) -> AsyncIterator[bytes]:
 async def _receive(request: AnyRequest) -> tuple[bytes, bool]:
     try:
         async with asyncio.timeout(IDLE_S):
-            message = await request.receive()
+            message: Any = await request.receive()
     except TimeoutError:
         raise InvalidRequest(f"nothing of the body came for {IDLE_S:.0f} s") from None
     if message["type"] == "http.disconnect":
         raise InvalidRequest("the body is cut off: the client went away")
-    return message.get("body", b""), bool(message.get("more_body", False))  # type: ignore[call-overload]
+    return bytes(message.get("body", b"")), bool(message.get("more_body", False))
 
 
 def _too_large(limit_bytes: int) -> RequestTooLarge:

@@ -186,8 +186,8 @@ def _options(request: Request[Any, Any, Any]) -> LoadOptions:
     return LoadOptions(
         format=found["format"],
         table=found.get("table"),
-        mode=mode,  # type: ignore[arg-type] - checked above
-        compression=compression,  # type: ignore[arg-type]
+        mode=mode,
+        compression=compression,
         columns=parse_columns(found["columns"]) if found.get("columns") else None,
         delimiter=delimiter,
         header=_flag(found, "header"),
