@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
@@ -99,9 +98,6 @@ async def respond(
     """Run a statement in the request's session, or in one for this statement alone."""
     try:
         parameters = read_parameters(asked.parameters)
-        session = await run_sync(
-            partial(find_session, parts.gateway, request, asked.schema)
-        )
     except BaseException:
         if staged is not None:
             staged.delete()
@@ -114,7 +110,7 @@ async def respond(
         )
         try:
             return parts.gateway.execute(
-                session,
+                find_session(parts.gateway, request, asked.schema),
                 asked.sql,
                 parameters,
                 relations=relations,

@@ -111,6 +111,10 @@ class StatementRunner:
             if isinstance(error, Exception):
                 return error_response(error, call.statement_id)
             raise
+        if production.complete:
+            gone.cancel()
+            self._active -= 1
+            return _WholeResponse(production, chunk)
         return _ChunkedResponse(self, production, chunk, gone)
 
     def _in_worker(self, work: Callable[[], Any]) -> asyncio.Future[Any]:
@@ -200,7 +204,10 @@ class Production:
         """Run the statement and return the first chunk; raises what it fails with."""
         self._result = self.call.execute()
         self._chunks = self._produce(encoder_for(self.call.media))
-        return next(self._chunks, None)
+        chunk = next(self._chunks, None)
+        if self.complete:
+            self.close()
+        return chunk
 
     def next(self) -> bytes | None:
         """The next chunk; ``None`` after the last. ``complete`` tells whether all is there."""
@@ -283,6 +290,29 @@ class Production:
 
     def _elapsed_ms(self) -> float:
         return round((time.perf_counter() - self._started) * 1000, 3)
+
+
+class _WholeResponse(Response[None]):
+    """A result that is so small that it is complete; it needs no worker any more."""
+
+    def __init__(self, production: Production, content: bytes | None) -> None:
+        super().__init__(content=None)
+        self._start = production.response_start()
+        self._content = content or b""
+        self._start["headers"].append((b"content-length", b"%d" % len(self._content)))
+
+    def to_asgi_response(self, *_: Any, **__: Any) -> Any:
+        async def respond(scope: Any, receive: Any, send: Any) -> None:
+            await send(self._start)
+            await send(
+                {
+                    "type": "http.response.body",
+                    "body": self._content,
+                    "more_body": False,
+                }
+            )
+
+        return respond
 
 
 class _ChunkedResponse(Response[None]):
