@@ -26,6 +26,7 @@ from lakehold.server.http.sql import SqlParts, sql_routes
 from lakehold.server.http.statements import statement_routes
 from lakehold.server.http.streaming import StatementRunner
 from lakehold.server.http.tokens import login_routes, token_routes, whoami_routes
+from lakehold.server.iceberg_rest import StorageOffer, iceberg_routes
 from lakehold.server.openapi import openapi_document
 
 if TYPE_CHECKING:
@@ -52,8 +53,8 @@ class ServerParts:
         ledger: the audit log.
         staging: where files on the way in are kept.
         readiness: by name of a part, a check that raises if it cannot be used.
-        routes: more routes that authenticate by themselves: the Iceberg REST catalog.
-        authenticator: shared with those, so that failed attempts are counted together.
+        storage: what Iceberg clients are told about the object store.
+        routes: more routes, with an authentication of their own.
         version: of Lakehold, for the OpenAPI document.
     """
 
@@ -62,14 +63,14 @@ class ServerParts:
     ledger: Ledger
     staging: StagingArea
     readiness: Mapping[str, Callable[[], object]] = field(default_factory=dict)
+    storage: StorageOffer | None = None
     routes: Sequence[Any] = ()
-    authenticator: Authenticator | None = None
     version: str = "0"
 
 
 def create_application(parts: ServerParts) -> Litestar:
     """Build the ASGI application."""
-    authenticator = parts.authenticator or Authenticator(parts.access.authenticate)
+    authenticator = Authenticator(parts.access.authenticate)
     runner = StatementRunner(parts.gateway.cancel)
     sql_parts = SqlParts(parts.gateway, runner, parts.staging)
     governed = Router(
@@ -97,6 +98,7 @@ def create_application(parts: ServerParts) -> Litestar:
             health_routes(parts.readiness),
             login_routes(parts.access, authenticator),
             governed,
+            iceberg_routes(parts.gateway, parts.access, authenticator, storage=parts.storage),
             *parts.routes,
         ],
         exception_handlers={
