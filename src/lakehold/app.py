@@ -29,8 +29,8 @@ from lakehold.identity import Client, Limits, Protocol, Session
 from lakehold.ingest import StagingArea
 from lakehold.keys import PlatformKeys
 from lakehold.query import Gateway
-from lakehold.query.governed_catalog import GovernedCatalogs
 from lakehold.server import Address, Listener, ServerParts, create_application
+from lakehold.server.authentication import Authenticator
 from lakehold.server.engine_port import EnginePort
 from lakehold.server.iceberg_rest import StorageOffer, iceberg_routes
 from lakehold.settings import Settings
@@ -229,13 +229,9 @@ class Platform:
 
     def _listen(self, stack: contextlib.ExitStack) -> None:
         parts, settings = self.parts, self.settings
-        governed = GovernedCatalogs(
-            database=parts.database,
-            catalog=parts.catalog,
-            access=parts.access,
-            recorder=parts.gateway.recorder,
-            gateway=parts.gateway,
-            clock=self._clock,
+        authenticator = Authenticator(parts.access.authenticate)
+        iceberg = iceberg_routes(
+            parts.gateway, parts.access, authenticator, storage=_storage_offer(settings)
         )
         application = create_application(
             ServerParts(
@@ -244,7 +240,8 @@ class Platform:
                 ledger=parts.ledger,
                 staging=parts.staging,
                 readiness=self.checks(),
-                routes=iceberg_routes(governed, parts.access, _storage_offer(settings)),
+                routes=[iceberg],
+                authenticator=authenticator,
             )
         )
         listener = Listener(

@@ -79,10 +79,7 @@ class EngineManifestReader:
         for last in (content, f"{DATA}"):
             try:
                 sql = f"SELECT {columns}, {last} FROM read_avro($1)"
-                result = self._engine.run(sql, [given]).start()
-                return [
-                    tuple(row.values()) for batch in result.batches() for row in batch.to_pylist()
-                ]
+                return self._engine.run(sql, [given]).start().rows()
             except LakeholdError as error:
                 failure = error
                 if isinstance(error, ObjectMissing):

@@ -70,7 +70,7 @@ class Operation:
             PermissionDenied: naming the privilege.
         """
         decision = self.decide(privilege, on)
-        if not is_whole(decision):
+        if not decision.unrestricted:
             raise PermissionDenied(_refusal(decision, privilege, shown, self.session))
         self.needs.append((privilege, on, shown))
         self.running.reasons = (*self.running.reasons, *decision.reasons)
@@ -196,7 +196,7 @@ class Operations:
         if facts.version != operation.facts.version:
             for privilege, on, shown in operation.needs:
                 decision = decide(facts, self._session.roles, privilege, on)
-                if not is_whole(decision):
+                if not decision.unrestricted:
                     raise PermissionDenied(_refusal(decision, privilege, shown, self._session))
         self._gateway.recorder.finished(operation.running, rows=0, connection=connection)
 
@@ -234,16 +234,6 @@ class Operations:
 def schema_target(schema: Schema) -> Target:
     """A schema as policy sees it."""
     return Target(ObjectKind.SCHEMA, schema.id, schema.id)
-
-
-def is_whole(decision: Decision) -> bool:
-    """Whether a privilege holds for all columns and rows, as they are."""
-    return (
-        decision.allowed
-        and decision.columns is None
-        and not decision.filters
-        and not decision.masks
-    )
 
 
 def _refusal(decision: Decision, privilege: Privilege, shown: str, session: Session) -> str:

@@ -18,7 +18,6 @@ from lakehold.query.governed_catalog.operation import (
     LOCK_TIMEOUT_S,
     Operation,
     Operations,
-    is_whole,
 )
 from lakehold.query.scope import target
 
@@ -313,7 +312,7 @@ def _may_commit(operation: Operation, commit: TableCommit) -> Permitted:
         return Permitted(commit, None, _may_create(operation, commit.name), False)
     relation = operation.relation(commit.name, "table")
     operation.require_on(Privilege.SELECT, relation)
-    lacking = {p for p in needed if not is_whole(operation.decide(p, target(relation)))}
+    lacking = {p for p in needed if not operation.decide(p, target(relation)).unrestricted}
     appends_only = bool(lacking)
     if appends_only:
         needed = privileges.table_privileges(commit.updates, appends_only=True)

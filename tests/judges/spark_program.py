@@ -1,0 +1,86 @@
+"""What Apache Spark does with the catalog; runs in the judges' own environment.
+
+``python spark_program.py URI TOKEN NAMESPACE WAREHOUSE`` prints one JSON object a line:
+``{"name": ..., "rows": [...]}`` or ``{"name": ..., "error": ...}``.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+
+
+def jars() -> str:
+    """Iceberg's runtime for Spark 3.5, from its package."""
+    found = find_spec("snowpark_connect_deps_iceberg")
+    assert found is not None and found.submodule_search_locations
+    folder = Path(next(iter(found.submodule_search_locations)))
+    names = [str(jar) for jar in folder.rglob("iceberg-spark-runtime-3.5*.jar")]
+    assert names, f"no Iceberg runtime below {folder}"
+    return ",".join(names)
+
+
+def session(uri: str, token: str) -> SparkSession:
+    extensions = "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions"
+    return (
+        SparkSession.builder.master("local[2]")
+        .config("spark.jars", jars())
+        .config("spark.sql.extensions", extensions)
+        .config("spark.sql.catalog.lake", "org.apache.iceberg.spark.SparkCatalog")
+        .config("spark.sql.catalog.lake.type", "rest")
+        .config("spark.sql.catalog.lake.uri", uri)
+        .config("spark.sql.catalog.lake.token", token)
+        .config("spark.ui.enabled", "false")
+        .config("spark.sql.shuffle.partitions", "2")
+        .getOrCreate()
+    )
+
+
+STATEMENTS = (
+    ("create", "CREATE TABLE {t} (id BIGINT, name STRING, at TIMESTAMP) USING iceberg "
+     "PARTITIONED BY (days(at))"),
+    ("insert", "INSERT INTO {t} VALUES (1, 'a', TIMESTAMP '2020-01-01 00:00:00'), "
+     "(2, 'b', TIMESTAMP '2020-01-02 00:00:00'), (3, 'c', TIMESTAMP '2020-01-02 00:00:00')"),
+    ("select", "SELECT id, name FROM {t} ORDER BY id"),
+    ("update", "UPDATE {t} SET name = 'bb' WHERE id = 2"),
+    ("delete", "DELETE FROM {t} WHERE id = 1"),
+    ("merge", "MERGE INTO {t} t USING (SELECT 3 AS id, 'cc' AS name UNION ALL SELECT 4, 'd') s "
+     "ON t.id = s.id WHEN MATCHED THEN UPDATE SET name = s.name "
+     "WHEN NOT MATCHED THEN INSERT (id, name, at) VALUES (s.id, s.name, current_timestamp())"),
+    ("alter", "ALTER TABLE {t} ADD COLUMN more INT"),
+    ("evolve", "ALTER TABLE {t} ADD PARTITION FIELD bucket(4, id)"),
+    ("after", "SELECT id, name, more FROM {t} ORDER BY id"),
+    ("ctas", "CREATE TABLE {n}.copy USING iceberg AS SELECT id FROM {t}"),
+    ("replace", "CREATE OR REPLACE TABLE {n}.copy USING iceberg AS SELECT id + 1 AS id FROM {t}"),
+    ("replaced", "SELECT id FROM {n}.copy ORDER BY id"),
+    ("view", "CREATE VIEW {n}.v AS SELECT id FROM {t} WHERE id > 2"),
+    ("viewed", "SELECT * FROM {n}.v ORDER BY id"),
+    ("snapshots", "SELECT count(*) > 3 FROM {t}.snapshots"),
+    ("sql", "SELECT id, name FROM {n}.from_sql ORDER BY id"),
+    ("rewrite", "CALL lake.system.rewrite_data_files('{n}.t')"),
+    ("rename", "ALTER TABLE {n}.copy RENAME TO {n}.moved"),
+    ("tables", "SHOW TABLES IN {n}"),
+    ("drop", "DROP TABLE {n}.moved PURGE"),
+)
+
+
+def main() -> None:
+    uri, token, namespace = sys.argv[1:4]
+    spark = session(uri, token)
+    for name, text in STATEMENTS:
+        statement = text.format(t=f"lake.{namespace}.t", n=f"lake.{namespace}")
+        try:
+            rows = [list(row) for row in spark.sql(statement).collect()]
+            print(json.dumps({"name": name, "rows": rows}, default=str), flush=True)
+        except Exception as error:
+            text = str(error)[:2000]
+            print(json.dumps({"name": name, "error": text}), flush=True)
+    spark.stop()
+
+
+if __name__ == "__main__":
+    main()
