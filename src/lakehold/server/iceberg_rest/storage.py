@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
-
-_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +18,8 @@ class StorageOffer:
     """
 
     prefix: str = ""
-    settings: Mapping[str, str] = _NOTHING
-    credentials: Mapping[str, str] = field(default=_NOTHING, repr=False)
+    settings: Mapping[str, str] = field(default_factory=dict)
+    credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def config(self, *, delegated: bool) -> dict[str, str]:
         """The ``config`` of a loaded table.
