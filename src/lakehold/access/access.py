@@ -232,14 +232,24 @@ class Access:
         store.revoke(conn, key, privilege.value, object_id, list(field_ids) or None)
 
     def grant_future(
-        self, conn: Connection, schema_id: UUID, privilege: Privilege, kind: ObjectKind, role: str
+        self,
+        conn: Connection,
+        schema_id: UUID,
+        privilege: Privilege,
+        kind: ObjectKind,
+        role: str,
     ) -> None:
         """Give a role a privilege on every table or view that a schema will get."""
         key = self._role(conn, role)
         store.grant_future(conn, schema_id, kind.value, privilege.value, key)
 
     def revoke_future(
-        self, conn: Connection, schema_id: UUID, privilege: Privilege, kind: ObjectKind, role: str
+        self,
+        conn: Connection,
+        schema_id: UUID,
+        privilege: Privilege,
+        kind: ObjectKind,
+        role: str,
     ) -> None:
         """Take a future privilege back; what it gave already stays."""
         key = self._role(conn, role)
@@ -256,7 +266,13 @@ class Access:
     ) -> None:
         """A new object: its creator's role owns it, and the schema's future grants come true."""
         store.grant(
-            conn, _key(owner_role), Privilege.OWNERSHIP.value, kind.value, object_id, [None], False
+            conn,
+            _key(owner_role),
+            Privilege.OWNERSHIP.value,
+            kind.value,
+            object_id,
+            [None],
+            False,
         )
         if schema_id is not None and kind is not ObjectKind.SCHEMA:
             store.apply_future(conn, schema_id, kind.value, object_id)
@@ -337,9 +353,7 @@ class Access:
         """A short-lived token (OAuth 2 client credentials)."""
         with self._database.transaction() as conn:
             store.forget_expired(conn, self._clock() - timedelta(days=1))
-            return self._new_secret(
-                conn, principal.id, "oauth", "access", timedelta(seconds=ttl_s)
-            )
+            return self._new_secret(conn, principal.id, "oauth", "access", timedelta(seconds=ttl_s))
 
     # --- the first start ---
 
@@ -401,7 +415,12 @@ class Access:
         return secret
 
     def _check(
-        self, conn: Connection, secret: str, digest: bytes, kinds: Sequence[str], now: datetime
+        self,
+        conn: Connection,
+        secret: str,
+        digest: bytes,
+        kinds: Sequence[str],
+        now: datetime,
     ) -> SecretRow:
         """Find a presented secret, in constant time for all that concerns the secret."""
         parts = secret.split("_")
@@ -456,5 +475,6 @@ def _key(name: str) -> str:
 
 def _refused() -> NotAuthenticated:
     return NotAuthenticated(
-        "the token is not valid", hint="it may have expired or been revoked; lakehold login"
+        "the token is not valid",
+        hint="it may have expired or been revoked; lakehold login",
     )

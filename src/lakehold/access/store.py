@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -89,7 +88,9 @@ def facts(conn: Connection, at_version: int) -> Facts:
 # --- principals and roles ---
 
 
-def principal(conn: Connection, *, key: str | None = None, id: UUID | None = None) -> PrincipalRow | None:
+def principal(
+    conn: Connection, *, key: str | None = None, id: UUID | None = None
+) -> PrincipalRow | None:
     row = conn.execute(
         """
         SELECT p.id, p.name, p.attributes,
@@ -135,7 +136,9 @@ def create_role(conn: Connection, name: str, key: str) -> None:
         conn.execute("INSERT INTO access.role (name, key) VALUES (%s, %s)", [name, key])
 
 
-def create_principal(conn: Connection, id: UUID, name: str, key: str, attributes: dict[str, str]) -> None:
+def create_principal(
+    conn: Connection, id: UUID, name: str, key: str, attributes: dict[str, str]
+) -> None:
     with _duplicate(f"there is a user {name} already"):
         conn.execute(
             "INSERT INTO access.principal (id, name, key, attributes) VALUES (%s, %s, %s, %s)",
@@ -181,7 +184,8 @@ def add_role_to_role(conn: Connection, member: str, role: str) -> None:
 
 def remove_role_from_role(conn: Connection, member: str, role: str) -> None:
     conn.execute(
-        "DELETE FROM access.role_of_role WHERE member = %s AND role = %s", [member, role]
+        "DELETE FROM access.role_of_role WHERE member = %s AND role = %s",
+        [member, role],
     )
 
 
@@ -378,7 +382,8 @@ def revoke_kind(conn: Connection, kind: str, at: datetime) -> None:
 def burn(conn: Connection, id: UUID, at: datetime) -> bool:
     """Use up a one-time secret; false if it was used before."""
     found = conn.execute(
-        "UPDATE access.token SET revoked_at = %s WHERE id = %s AND revoked_at IS NULL", [at, id]
+        "UPDATE access.token SET revoked_at = %s WHERE id = %s AND revoked_at IS NULL",
+        [at, id],
     )
     return found.rowcount == 1
 

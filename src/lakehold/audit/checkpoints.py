@@ -1,75 +1,127 @@
-"""Signed checkpoints outside of PostgreSQL.
+"""Signed ends of the chain in a file outside of PostgreSQL.
 
-A chain that was cut at its end, or a database that was put back to an older state, fits in
-itself. A checkpoint says how far the chain had come; it is kept in a file beside the
-database and signed with the platform's key.
+A chain whose tail was cut off, with its head set back, is whole in itself; so is an older copy
+that was restored. The checkpoints remember how far it went. One JSON object a line:
+``{"at":…,"hash":…,"mac":…,"seq":…}``, ``mac = HMAC-SHA256(key, "checkpoint" seq hash at)``.
 """
 
 from __future__ import annotations
 
 import hmac
+import json
 import os
 import threading
-from dataclasses import dataclass
+from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
-import msgspec
+from lakehold.audit.chain import START, Head
+from lakehold.audit.record import moment
+from lakehold.errors import StorageFailed
 
 
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """The chain's end at a moment. ``hash`` and ``signature`` are hexadecimal."""
-
-    seq: int
-    hash: str
-    at: str
-    signature: str = ""
+class CheckpointForged(Exception):
+    """A line of the file that was not written with the key."""
 
 
 class Checkpoints:
-    """The checkpoint file: one JSON object a line, only ever appended to."""
+    """The file of checkpoints of one platform. Thread safe.
 
-    def __init__(self, path: Path, key: bytes) -> None:
+    Args:
+        path: ``None`` to keep none.
+    """
+
+    def __init__(self, path: Path | None, key: bytes) -> None:
         self._path = path
         self._key = key
         self._lock = threading.Lock()
-
-    def add(self, seq: int, hash_: bytes, at: str) -> None:
-        """Append a checkpoint and make it durable."""
-        signed = Checkpoint(seq, hash_.hex(), at, self._sign(seq, hash_.hex(), at))
-        line = msgspec.json.encode(signed) + b"\n"
-        with self._lock:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        self._last = START
+        if path is not None and path.exists():
+            self._mend(path)
             try:
-                os.write(descriptor, line)
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+                for seen in self.read():
+                    self._last = seen
+            except CheckpointForged:
+                pass  # the verification reports it; what follows is appended nevertheless
 
-    def read(self) -> tuple[list[Checkpoint], bool]:
-        """All checkpoints, and whether every line is genuine.
+    @property
+    def last(self) -> Head:
+        """The last one that was written."""
+        return self._last
 
-        A last line without its end, from a crash while it was written, does not count.
+    def write(self, head: Head, at: datetime) -> None:
+        """Append a checkpoint, durable when this returns; nothing if it is not a newer one.
+
+        Raises:
+            StorageFailed: if the file cannot be written.
         """
-        try:
-            data = self._path.read_bytes()
-        except FileNotFoundError:
-            return [], True
-        found, genuine = [], True
-        lines = data.split(b"\n")
-        for line in lines[:-1]:
+        with self._lock:
+            if self._path is None or head.seq <= self._last.seq:
+                return
+            stamp = moment(at)
+            line = {
+                "seq": head.seq,
+                "hash": head.hash.hex(),
+                "at": stamp,
+                "mac": self._mac(head, stamp).hex(),
+            }
             try:
-                point = msgspec.json.decode(line, type=Checkpoint)
-            except msgspec.MsgspecError:
-                genuine = False
-                continue
-            expected = self._sign(point.seq, point.hash, point.at)
-            if hmac.compare_digest(expected, point.signature):
-                found.append(point)
-            else:
-                genuine = False
-        return found, genuine
+                self._append(self._path, json.dumps(line, sort_keys=True) + "\n")
+            except OSError as error:
+                raise StorageFailed(
+                    f"the checkpoint of the ledger cannot be written: {error.strerror}"
+                ) from error
+            self._last = head
 
-    def _sign(self, seq: int, hash_: str, at: str) -> str:
-        return hmac.digest(self._key, f"checkpoint|{seq}|{hash_}|{at}".encode(), "sha256").hex()
+    def read(self) -> Iterator[Head]:
+        """All checkpoints as they were written: ascending.
+
+        Raises:
+            CheckpointForged: at a line that was not written with the key, or out of order.
+        """
+        if self._path is None or not self._path.exists():
+            return
+        before = 0
+        with self._path.open(encoding="utf-8", errors="replace") as lines:
+            for number, text in enumerate(lines, start=1):
+                seen = self._parse(text)
+                if seen is None or seen.seq <= before:
+                    raise CheckpointForged(f"line {number} of {self._path.name} was changed")
+                before = seen.seq
+                yield seen
+
+    def _parse(self, text: str) -> Head | None:
+        try:
+            line: Any = json.loads(text)
+            head = Head(int(line["seq"]), bytes.fromhex(line["hash"]))
+            genuine = hmac.compare_digest(
+                self._mac(head, str(line["at"])), bytes.fromhex(line["mac"])
+            )
+        except (ValueError, TypeError, KeyError):
+            return None
+        return head if genuine else None
+
+    def _mac(self, head: Head, stamp: str) -> bytes:
+        text = f"checkpoint {head.seq} {head.hash.hex()} {stamp}"
+        return hmac.digest(self._key, text.encode(), "sha256")
+
+    @staticmethod
+    def _append(path: Path, text: str) -> None:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(descriptor, text.encode())
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    @staticmethod
+    def _mend(path: Path) -> None:
+        """Remove a last line that a crash left unfinished: nothing was promised by it."""
+        with path.open("rb+") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - 4096))
+            tail = file.read()
+            if tail and not tail.endswith(b"\n"):
+                file.truncate(size - len(tail) + tail.rfind(b"\n") + 1)

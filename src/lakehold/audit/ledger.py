@@ -1,127 +1,136 @@
-"""The public face of the ledger.
-
-A statement is *opened* before its first row can leave: its start is durable then. It is
-*closed* into the chain when it ends, by exactly one record; if the platform dies in
-between, the next start closes it as ``interrupted``.
-"""
+"""The ledger's public face: open, close, recover, verify, read."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import msgspec
 import pyarrow as pa
+import structlog
 
-from lakehold.audit import store
-from lakehold.audit.chain import next_hash
-from lakehold.audit.checkpoints import Checkpoints
+from lakehold.audit import chain, reading, store
+from lakehold.audit.chain import Head, Verification
+from lakehold.audit.checkpoints import CheckpointForged, Checkpoints
+from lakehold.audit.liveness import Liveness
 from lakehold.audit.record import (
-    INTERRUPTED,
     StatementOutcome,
     StatementStart,
-    StatementTicket,
-    encode,
     moment,
-    record_body,
-    start_body,
+    outcome_fields,
+    start_fields,
 )
-from lakehold.audit.verification import Verification, verify_chain
 from lakehold.clock import Clock
-from lakehold.errors import LakeholdError, LedgerUnavailable, StateUnavailable
-from lakehold.state import Connection, Database
+from lakehold.errors import LakeholdError, LedgerUnavailable
+from lakehold.state import REPEATABLE_READ, Connection, Database
 
-CHECKPOINT_EVERY = 1_000
-"""Records between two checkpoints; the last ones before a crash are covered by none."""
+log = structlog.get_logger(__name__)
 
-BATCH_MAX = 500
-"""Records that share a commit at most."""
+BATCH_MAX = 256
+"""Records that one commit takes at most."""
 
-SCHEMA = pa.schema(
-    [
-        ("seq", pa.int64()),
-        ("statement_id", pa.string()),
-        ("at", pa.timestamp("us", tz="UTC")),
-        ("principal", pa.string()),
-        ("roles", pa.list_(pa.string())),
-        ("purpose", pa.string()),
-        ("protocol", pa.string()),
-        ("address", pa.string()),
-        ("application", pa.string()),
-        ("session_id", pa.string()),
-        ("kind", pa.string()),
-        ("statement", pa.string()),
-        ("fingerprint", pa.string()),
-        ("decision", pa.string()),
-        ("reason", pa.string()),
-        ("status", pa.string()),
-        ("sqlstate", pa.string()),
-        ("error", pa.string()),
-        ("reads", pa.string()),
-        ("writes", pa.string()),
-        ("engine", pa.string()),
-        ("rows", pa.int64()),
-        ("bytes", pa.int64()),
-        ("duration_ms", pa.float64()),
-    ]
+RECOVER_ROWS = 500
+"""Open statements of a dead instance that one transaction ends."""
+
+CHECKPOINT_RECORDS = 1_000
+"""Records after which a checkpoint is written."""
+
+CHECKPOINT_S = 60.0
+"""Seconds after which a checkpoint is written, if there is a record that it would cover."""
+
+INTERRUPTED = StatementOutcome(
+    status="interrupted",
+    decision="allowed",
+    reason="the platform stopped before the statement ended; how far it came is not known",
 )
-"""The columns of the governed table ``lakehold.ledger``."""
 
 
-class _Waiting:
-    """A record that waits for its turn in a shared commit."""
+@dataclass(frozen=True, slots=True)
+class StatementTicket:
+    """A statement that was opened, to be closed with its outcome."""
 
-    def __init__(self, start: dict[str, Any], outcome: StatementOutcome, opened: bool) -> None:
-        self.start, self.outcome, self.opened = start, outcome, opened
-        self.done = threading.Event()
+    key: UUID
+    start: dict[str, Any]
+
+
+class _Entry:
+    """A record that waits for its commit."""
+
+    __slots__ = ("done", "error", "fields")
+
+    def __init__(self, fields: dict[str, Any]) -> None:
+        self.fields = fields
+        self.done = False
         self.error: BaseException | None = None
 
 
 class Ledger:
-    """The append-only log. Thread safe.
+    """The append-only, hash-chained ledger. Thread safe.
+
+    Each statement has exactly one record, however often it is tried to write it. Records of
+    one platform that are closed at the same time share a commit: whoever finds no one
+    committing commits for all who wait.
 
     Args:
-        key: the platform's key for the chain; it is not in PostgreSQL.
-        checkpoints: the file for signed checkpoints; ``None`` for none (tests).
+        key: of the chain; 32 bytes that PostgreSQL never sees.
+        instance: what this run of the platform is called; it is made unique.
+        checkpoints: a file outside of PostgreSQL; ``None`` to keep none.
+
+    Raises:
+        StateUnavailable: if PostgreSQL cannot be reached.
     """
 
     def __init__(
-        self, database: Database, clock: Clock, key: bytes, *, checkpoints: Path | None = None
+        self,
+        database: Database,
+        clock: Clock,
+        key: bytes,
+        instance: str = "platform",
+        *,
+        checkpoints: Path | None = None,
+        checkpoint_records: int = CHECKPOINT_RECORDS,
     ) -> None:
+        self.instance = f"{instance}-{uuid.uuid4().hex[:12]}"
         self._database = database
         self._clock = clock
         self._key = key
-        self._checkpoints = Checkpoints(checkpoints, key) if checkpoints else None
-        self._queue: list[_Waiting] = []
-        self._queue_lock = threading.Lock()
-        self._leading = threading.Lock()
-        self._since_checkpoint = 0
-        self._stack = ExitStack()
-        self._instance_lock = threading.Lock()
-        self._instance_number: int | None = None
+        self._checkpoints = Checkpoints(checkpoints, key)
+        self._checkpoint_records = checkpoint_records
+        self._checkpoint_due = time.monotonic() + CHECKPOINT_S
+        self._head: Head | None = None
+        self._waiting: list[_Entry] = []
+        self._waiting_lock = threading.Lock()
+        self._committing = threading.Lock()
+        self._liveness = Liveness(database, self.instance, self._tick)
+        self._liveness.start()
 
     # --- writing ---
 
     def open(self, conn: Connection | None, start: StatementStart) -> StatementTicket:
-        """Make a statement's start durable: with the caller's transaction, or at once.
+        """Note that a statement begins, before any row of its result leaves.
+
+        Args:
+            conn: a transaction to join; ``None`` to make it durable at once.
 
         Raises:
-            LedgerUnavailable
+            LedgerUnavailable: if it cannot be written; then the statement must not run.
         """
-        body = encode(start_body(start))
-        instance = self._instance()
-        with _reachable():
+        ticket = StatementTicket(start.key, start_fields(start))
+        text = msgspec.json.encode(ticket.start).decode()
+        with store.reaching():
             if conn is not None:
-                with store.reachable():
-                    store.open_statement(conn, start.id, instance, body)
+                store.open_statement(conn, ticket.key, self.instance, start.at, text)
             else:
                 with self._database.transaction() as own:
-                    store.open_statement(own, start.id, instance, body)
-        return StatementTicket(start, body)
+                    store.open_statement(own, ticket.key, self.instance, start.at, text)
+        return ticket
 
     def close(
         self,
@@ -129,172 +138,228 @@ class Ledger:
         outcome: StatementOutcome,
         conn: Connection | None = None,
     ) -> None:
-        """Complete an opened statement's record: with the caller's transaction, or at once.
+        """Record how a statement ended. A second call for the same statement does nothing.
+
+        Args:
+            conn: a READ COMMITTED transaction to join, so that the record stands if and only
+                if it commits. Its last act, please: others wait from here to its end.
 
         Raises:
-            LedgerUnavailable
+            LedgerUnavailable: if it cannot be written, or if the transaction to join would
+                record a statement for a second time.
         """
-        self._write(msgspec.json.decode(ticket.body), outcome, True, conn)
+        entry = _Entry(self._fields(ticket.start, outcome, self.instance))
+        if conn is None:
+            self._append(entry)
+            return
+        with store.reaching():
+            try:
+                before = store.head(conn, lock=True)
+                links, after = chain.extend(self._key, before, [entry.fields])
+                store.append(conn, before, links, after)
+            except store.RecordedAlready:
+                raise _twice(ticket.key) from None
 
     def record(
-        self, start: StatementStart, outcome: StatementOutcome, conn: Connection | None = None
+        self,
+        start: StatementStart,
+        outcome: StatementOutcome,
+        conn: Connection | None = None,
     ) -> None:
-        """Write the record of a statement that was never opened.
+        """Record a statement that was never opened: refused, failed, or done at once.
 
         Raises:
-            LedgerUnavailable
+            LedgerUnavailable: if it cannot be written.
         """
-        self._write(start_body(start), outcome, False, conn)
+        self.close(StatementTicket(start.key, start_fields(start)), outcome, conn)
 
     def recover(self) -> int:
-        """Complete what platforms that are gone left open; returns how many records."""
-        own = self._instance()
-        with _reachable(), self._database.transaction() as conn:
-            dead = store.dead_instances(conn, own)
-            left = store.left_open(conn, dead)
-            if left:
-                starts = [
-                    _Waiting(msgspec.json.decode(start), INTERRUPTED, True) for _, start in left
-                ]
-                self._append(conn, starts)
-            store.forget_instances(conn, dead)
-        return len(left)
+        """Record the open statements of instances that are gone as ``interrupted``.
+
+        Returns:
+            how many there were.
+
+        Raises:
+            LedgerUnavailable: if the ledger cannot be written.
+        """
+        found = 0
+        with store.reaching():
+            with self._database.transaction() as conn:
+                others = store.opened_by_others(conn, self.instance)
+            for instance in others:
+                while count := self._recover(instance):
+                    found += count
+        return found
 
     def stop(self) -> None:
-        """Write a last checkpoint and give up the instance. Idempotent."""
-        with suppress(LakeholdError):
-            if self._checkpoints is not None and self._since_checkpoint:
-                self._checkpoint()
-        self._stack.close()
-        self._instance_number = None
+        """Write a last checkpoint and let go of the instance's lock. Idempotent."""
+        try:
+            with self._database.transaction(read_only=True) as conn:
+                self._checkpoints.write(store.head(conn), self._clock())
+        except LakeholdError as error:
+            log.warning("ledger.no_last_checkpoint", error=error.message)
+        self._liveness.stop()
 
     # --- reading ---
 
-    def verify(self) -> Verification:
-        """Check the whole chain.
+    def verify(self, progress: Callable[[int], None] | None = None) -> Verification:
+        """Check the whole chain and the checkpoints, in bounded memory.
 
         Raises:
-            LedgerUnavailable
+            StateUnavailable: if PostgreSQL cannot be reached.
         """
-        with _reachable():
-            # The checkpoints first: what is appended meanwhile must not look like missing.
-            points, genuine = self._checkpoints.read() if self._checkpoints else ([], True)
-            with self._database.transaction(read_only=True) as conn:
-                head = store.head(conn)
-            rows = store.records(self._database, upto=head[0])
-            return verify_chain(rows, self._key, head, points, genuine)
+        seen = self._checkpoints.read()
+        with self._database.transaction(isolation=REPEATABLE_READ, read_only=True) as conn:
+            head = store.head(conn)
+            try:
+                return chain.verify(self._key, store.chain(conn), head, seen, progress)
+            except CheckpointForged as error:
+                return Verification(False, 0, None, "forged", f"checkpoints: {error}")
 
-    def read(self) -> pa.RecordBatchReader:
-        """The records in order, as a stream of Arrow batches."""
+    def read(
+        self,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        principal: str | None = None,
+        status: str | None = None,
+        table: str | None = None,
+        limit: int | None = None,
+    ) -> pa.RecordBatchReader:
+        """Records, the newest first, as a stream of ``reading.SCHEMA``.
 
-        def batches() -> Iterator[pa.RecordBatch]:
-            page: list[dict[str, Any]] = []
-            for seq, _, at, body, _ in store.records(self._database):
-                page.append(_row(seq, at, msgspec.json.decode(body)))
-                if len(page) == 2000:
-                    yield pa.RecordBatch.from_pylist(page, schema=SCHEMA)
-                    page = []
-            if page:
-                yield pa.RecordBatch.from_pylist(page, schema=SCHEMA)
+        Args:
+            since, until: of the start of the statement; ``until`` is not included.
+            table: one that was read or written, as ``schema.table``.
 
-        return pa.RecordBatchReader.from_batches(SCHEMA, batches())
-
-    def head(self) -> int:
-        """The number of the last record."""
-        with _reachable(), self._database.transaction(read_only=True) as conn:
-            return store.head(conn)[0]
+        Raises:
+            StateUnavailable: while the stream is read, if PostgreSQL cannot be reached.
+        """
+        conditions = {
+            "since": since,
+            "until": until,
+            "principal": principal,
+            "status": status,
+            "table": table,
+        }
+        return reading.stream(self._database, conditions, limit)
 
     # --- within ---
 
-    def _write(
-        self,
-        start: dict[str, Any],
-        outcome: StatementOutcome,
-        opened: bool,
-        conn: Connection | None,
-    ) -> None:
-        waiting = _Waiting(start, outcome, opened)
-        if conn is not None:
-            with _reachable(), store.reachable():
-                self._append(conn, [waiting])
-            return
-        with self._queue_lock:
-            self._queue.append(waiting)
-        # Whoever gets the lead writes for all who came meanwhile; the others find it done.
-        while not waiting.done.is_set():
-            with self._leading:
-                if not waiting.done.is_set():
-                    self._lead()
-        if waiting.error is not None:
-            raise waiting.error
+    def _fields(
+        self, start: dict[str, Any], outcome: StatementOutcome, instance: str
+    ) -> dict[str, Any]:
+        return {
+            **start,
+            **outcome_fields(outcome),
+            "instance": instance,
+            "recorded_at": moment(self._clock()),
+        }
 
-    def _lead(self) -> None:
-        with self._queue_lock:
-            batch, self._queue = self._queue[:BATCH_MAX], self._queue[BATCH_MAX:]
+    def _append(self, entry: _Entry) -> None:
+        """Commit a record, together with those of others who wait."""
+        with self._waiting_lock:
+            self._waiting.append(entry)
+        while not entry.done:
+            with self._committing:
+                if entry.done:
+                    break
+                with self._waiting_lock:
+                    batch, self._waiting = (
+                        self._waiting[:BATCH_MAX],
+                        self._waiting[BATCH_MAX:],
+                    )
+                self._commit_batch(batch)
+        if entry.error is not None:
+            raise entry.error
+
+    def _commit_batch(self, batch: Sequence[_Entry]) -> None:
+        """Commit a batch; each of it is done afterwards, well or with its error."""
         error: BaseException | None = None
         try:
-            with _reachable(), self._database.transaction() as conn, store.reachable():
-                self._append(conn, batch)
-        except BaseException as found:
-            error = found
-        for item in batch:
-            item.error = error
-            item.done.set()
-        if error is None:
-            self._maybe_checkpoint(len(batch))
+            with store.reaching():
+                try:
+                    self._commit(batch)
+                except store.RecordedAlready:
+                    self._commit(self._unrecorded(batch))
+        except BaseException as caught:  # noqa: BLE001 (each who waits is told)
+            self._head = None
+            error = caught
+        for entry in batch:
+            entry.error = error
+            entry.done = True
+        if error is None and self._head is not None:
+            self._checkpoint_if_due(self._head)
 
-    def _append(self, conn: Connection, batch: list[_Waiting]) -> None:
-        """Add records to the chain, in the caller's transaction."""
-        seq, before = store.lock_head(conn)
-        rows = []
-        for item in batch:
-            seq += 1
-            body = record_body(item.start, item.outcome)
-            before = next_hash(self._key, seq, before, body)
-            rows.append((seq, UUID(item.start["id"]), item.start["at"], body, before))
-        store.append(conn, rows, [row[1] for row, i in zip(rows, batch, strict=True) if i.opened])
+    def _commit(self, batch: Sequence[_Entry]) -> None:
+        """Append records in a transaction of their own; one round trip if the head is known."""
+        if not batch:
+            return
+        fields = [entry.fields for entry in batch]
+        with self._database.transaction() as conn:
+            before = self._head or store.head(conn, lock=True)
+            links, after = chain.extend(self._key, before, fields)
+            if not store.append(conn, before, links, after):
+                before = store.head(conn, lock=True)
+                self._went_back(before)
+                links, after = chain.extend(self._key, before, fields)
+                store.append(conn, before, links, after)
+        self._head = after
 
-    def _maybe_checkpoint(self, added: int) -> None:
-        self._since_checkpoint += added
-        if self._checkpoints is not None and self._since_checkpoint >= CHECKPOINT_EVERY:
-            with suppress(LakeholdError, OSError):
-                self._checkpoint()
+    def _unrecorded(self, batch: Sequence[_Entry]) -> list[_Entry]:
+        """Those of a batch that have no record yet, each once; open ones that have are ended."""
+        by_key = {UUID(entry.fields["key"]): entry for entry in batch}
+        with self._database.transaction() as conn:
+            known = store.recorded(conn, list(by_key))
+            store.forget_opened(conn, list(known))
+        return [entry for key, entry in by_key.items() if key not in known]
 
-    def _checkpoint(self) -> None:
-        assert self._checkpoints is not None
-        with self._database.transaction(read_only=True) as conn:
-            seq, hash_ = store.head(conn)
-        if seq:
-            self._checkpoints.add(seq, hash_, moment(self._clock()))
-        self._since_checkpoint = 0
+    def _went_back(self, present: Head) -> None:
+        """If the chain is shorter than it was, keep the proof of it."""
+        known = self._head
+        if known is not None and present.seq < known.seq:
+            log.error("ledger.went_back", known=known.seq, present=present.seq)
+            self._checkpoints.write(known, self._clock())
 
-    def _instance(self) -> int:
-        """This platform's number, whose lock is held on a connection of its own."""
-        with self._instance_lock:
-            if self._instance_number is None:
-                self._stack.close()
-                with _reachable():
-                    with self._database.transaction() as conn:
-                        number = store.new_instance(conn)
-                    self._stack.enter_context(self._database.holding(store.INSTANCE_LOCK, number))
-                self._instance_number = number
-            return self._instance_number
+    def _recover(self, instance: str) -> int:
+        """End some open statements of an instance, if it is gone."""
+        with self._database.transaction() as conn:
+            if not store.claim(conn, instance):
+                return 0
+            rows = store.opened(conn, instance, RECOVER_ROWS)
+            if not rows:
+                return 0
+            known = store.recorded(conn, [key for key, _ in rows])
+            store.forget_opened(conn, list(known))
+            fields = [
+                self._fields(msgspec.json.decode(start), INTERRUPTED, instance)
+                for key, start in rows
+                if key not in known
+            ]
+            if fields:
+                before = store.head(conn, lock=True)
+                links, after = chain.extend(self._key, before, fields)
+                store.append(conn, before, links, after)
+            return len(rows)
+
+    def _checkpoint_if_due(self, head: Head) -> None:
+        enough = head.seq - self._checkpoints.last.seq >= self._checkpoint_records
+        if enough or time.monotonic() >= self._checkpoint_due:
+            self._checkpoint_due = time.monotonic() + CHECKPOINT_S
+            try:
+                self._checkpoints.write(head, self._clock())
+            except LakeholdError as error:
+                log.error("ledger.checkpoint_failed", error=error.message)
+
+    def _tick(self) -> None:
+        if time.monotonic() >= self._checkpoint_due:
+            with self._database.transaction(read_only=True) as conn:
+                head = store.head(conn)
+            self._checkpoint_if_due(head)
 
 
-@contextmanager
-def _reachable() -> Iterator[None]:
-    """Turn ``StateUnavailable`` into ``LedgerUnavailable``."""
-    try:
-        yield
-    except StateUnavailable as error:
-        raise LedgerUnavailable(
-            "the ledger cannot be reached, so nothing may run", hint=error.hint
-        ) from None
-
-
-def _row(seq: int, at: Any, body: dict[str, Any]) -> dict[str, Any]:
-    row = {name: body.get(name) for name in SCHEMA.names}
-    row["seq"], row["statement_id"], row["at"] = seq, body["id"], at
-    row["reads"] = msgspec.json.encode(body.get("reads", {})).decode()
-    row["writes"] = msgspec.json.encode(body.get("writes", [])).decode()
-    return row
+def _twice(key: UUID) -> LakeholdError:
+    return LedgerUnavailable(
+        f"the statement has a record already ({key}); what it did was rolled back",
+        hint="another platform on the same PostgreSQL took this one for dead; try again",
+    )

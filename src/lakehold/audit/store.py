@@ -2,125 +2,209 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import psycopg
+from psycopg import errors as postgres
+from psycopg.rows import class_row
 
-from lakehold.errors import LedgerUnavailable
-from lakehold.state import Connection, Database
+from lakehold.audit.chain import Head, Link
+from lakehold.errors import (
+    CommitConflict,
+    LakeholdError,
+    LedgerUnavailable,
+    StateUnavailable,
+    StorageFailed,
+)
+from lakehold.state import Connection
 
-INSTANCE_LOCK = 42420002
+VERIFY_ROWS = 2_000
+"""Records that a verification holds at once."""
+
+
+class RecordedAlready(Exception):
+    """There is a record of the statement."""
 
 
 @contextmanager
-def reachable() -> Iterator[None]:
-    """Turn PostgreSQL's errors into ``LedgerUnavailable``."""
+def reaching() -> Iterator[None]:
+    """Turn every failure to write into ``LedgerUnavailable``; a conflict stays one."""
     try:
         yield
-    except psycopg.Error:
+    except (CommitConflict, LedgerUnavailable):
+        raise
+    except (postgres.SerializationFailure, postgres.DeadlockDetected):
+        raise
+    except (psycopg.Error, StateUnavailable, StorageFailed) as error:
+        detail = error.message if isinstance(error, LakeholdError) else "PostgreSQL refused"
         raise LedgerUnavailable(
-            "the ledger cannot be written, so nothing may run", hint="lakehold doctor"
-        ) from None
+            f"the ledger cannot be written: {detail}", hint="lakehold doctor tells more"
+        ) from error
 
 
-def new_instance(conn: Connection) -> int:
-    row = conn.execute("INSERT INTO audit.instance DEFAULT VALUES RETURNING number").fetchone()
-    assert row is not None
-    return int(row[0])
+def lock_number(instance: str) -> int:
+    """The number of the advisory lock that a running instance holds."""
+    return int.from_bytes(hashlib.sha256(instance.encode()).digest()[:8], "big", signed=True)
 
 
-def hold_instance(conn: Connection, number: int) -> bool:
-    row = conn.execute(
-        "SELECT pg_try_advisory_lock(%s, %s)", [INSTANCE_LOCK, number]
-    ).fetchone()
-    return bool(row and row[0])
+def hold(conn: Connection, instance: str) -> None:
+    """Hold the instance's lock until the transaction ends."""
+    conn.execute("SELECT pg_advisory_xact_lock(%s)", [lock_number(instance)])
 
 
-def dead_instances(conn: Connection, own: int) -> list[int]:
-    """Instances whose lock nobody holds; they are locked until the transaction ends."""
-    rows = conn.execute(
-        "SELECT number FROM audit.instance WHERE number <> %s ORDER BY number", [own]
-    ).fetchall()
-    found = []
-    for (number,) in rows:
-        row = conn.execute(
-            "SELECT pg_try_advisory_xact_lock(%s, %s)", [INSTANCE_LOCK, number]
-        ).fetchone()
-        if row and row[0]:
-            found.append(int(number))
-    return found
+def claim(conn: Connection, instance: str) -> bool:
+    """Take the lock of an instance if it is gone; false if it lives."""
+    row = conn.execute("SELECT pg_try_advisory_xact_lock(%s)", [lock_number(instance)]).fetchone()
+    return row is not None and bool(row[0])
 
 
-def forget_instances(conn: Connection, numbers: Sequence[int]) -> None:
-    conn.execute("DELETE FROM audit.instance WHERE number = ANY (%s)", [list(numbers)])
+def alive(conn: Connection) -> None:
+    conn.execute("SELECT 1")
 
 
-def open_statement(conn: Connection, id: UUID, instance: int, start: bytes) -> None:
+def open_statement(conn: Connection, key: UUID, instance: str, at: datetime, start: str) -> None:
     conn.execute(
-        "INSERT INTO audit.open_statement (id, instance, start) VALUES (%s, %s, %s)",
-        [id, instance, start],
+        """
+        INSERT INTO audit.opened (key, instance, at, start) VALUES (%s, %s, %s, %s)
+        ON CONFLICT (key) DO NOTHING
+        """,
+        [key, instance, at, start],
     )
 
 
-def left_open(conn: Connection, instances: Sequence[int]) -> list[tuple[UUID, bytes]]:
+def opened_by_others(conn: Connection, instance: str) -> list[str]:
+    """The instances, other than one, that have statements open."""
     rows = conn.execute(
-        "SELECT id, start FROM audit.open_statement WHERE instance = ANY (%s) ORDER BY id",
-        [list(instances)],
-    ).fetchall()
-    return [(row[0], bytes(row[1])) for row in rows]
+        "SELECT DISTINCT instance FROM audit.opened WHERE instance <> %s", [instance]
+    )
+    return [row[0] for row in rows]
 
 
-def lock_head(conn: Connection) -> tuple[int, bytes]:
-    """The end of the chain; others wait until this transaction ends."""
-    row = conn.execute("SELECT seq, hash FROM audit.head FOR UPDATE").fetchone()
-    assert row is not None
-    return int(row[0]), bytes(row[1])
+def opened(conn: Connection, instance: str, limit: int) -> list[tuple[UUID, str]]:
+    """Statements that an instance has open: key and start."""
+    rows = conn.execute(
+        "SELECT key, start FROM audit.opened WHERE instance = %s ORDER BY at, key LIMIT %s",
+        [instance, limit],
+    )
+    return [(row[0], row[1]) for row in rows]
 
 
-def head(conn: Connection) -> tuple[int, bytes]:
-    row = conn.execute("SELECT seq, hash FROM audit.head").fetchone()
-    assert row is not None
-    return int(row[0]), bytes(row[1])
+def forget_opened(conn: Connection, keys: Sequence[UUID]) -> None:
+    conn.execute("DELETE FROM audit.opened WHERE key = ANY (%s)", [list(keys)])
 
 
-def append(
-    conn: Connection,
-    rows: Sequence[tuple[int, UUID, datetime, bytes, bytes]],
-    closed: Sequence[UUID],
-) -> None:
-    """Add records, close the statements they complete, and move the head."""
-    with conn.pipeline():
-        if closed:
-            conn.execute("DELETE FROM audit.open_statement WHERE id = ANY (%s)", [list(closed)])
-        cursor = conn.cursor()
-        for row in rows:
-            cursor.execute(
-                "INSERT INTO audit.record (seq, statement_id, at, body, hash) "
-                "VALUES (%s, %s, %s, %s, %s)",
-                row,
+def head(conn: Connection, *, lock: bool = False) -> Head:
+    """The end of the chain; locked, it stays so until the transaction ends.
+
+    Raises:
+        LedgerUnavailable: if someone removed it.
+    """
+    query = "SELECT seq, hash FROM audit.head" + (" FOR UPDATE" if lock else "")
+    row = conn.execute(query).fetchone()
+    if row is None:
+        raise LedgerUnavailable("the ledger has no head", hint="lakehold audit verify")
+    return Head(row[0], bytes(row[1]))
+
+
+def append(conn: Connection, before: Head, links: Sequence[Link], after: Head) -> bool:
+    """Append links and end their open statements, if the chain still ends as it did before.
+
+    Raises:
+        RecordedAlready: if there is a record of one of the statements.
+    """
+    try:
+        done = conn.execute(
+            """
+            WITH moved AS (
+                UPDATE audit.head SET seq = %(seq)s, hash = %(hash)s
+                WHERE seq = %(before_seq)s AND hash = %(before_hash)s
+                RETURNING 1
+            ), ended AS (
+                DELETE FROM audit.opened WHERE key = ANY (%(keys)s) AND EXISTS (SELECT FROM moved)
             )
-        conn.execute("UPDATE audit.head SET seq = %s, hash = %s", [rows[-1][0], rows[-1][4]])
+            INSERT INTO audit.ledger
+                (seq, key, at, principal, status, tables, record, previous, hash)
+            SELECT l.seq, l.key, l.at, l.principal, l.status,
+                   string_to_array(l.tables, chr(31)), l.record, l.previous, l.hash
+            FROM moved, unnest(
+                %(seqs)s::bigint[], %(keys)s::uuid[], %(ats)s::timestamptz[],
+                %(principals)s::text[], %(statuses)s::text[], %(tables)s::text[],
+                %(records)s::text[], %(previous)s::bytea[], %(hashes)s::bytea[]
+            ) AS l (seq, key, at, principal, status, tables, record, previous, hash)
+            """,
+            {
+                "seq": after.seq,
+                "hash": after.hash,
+                "before_seq": before.seq,
+                "before_hash": before.hash,
+                "seqs": [link.seq for link in links],
+                "keys": [link.key for link in links],
+                "ats": [link.at for link in links],
+                "principals": [link.principal for link in links],
+                "statuses": [link.status for link in links],
+                "tables": ["\x1f".join(link.tables) for link in links],
+                "records": [link.record for link in links],
+                "previous": [link.previous for link in links],
+                "hashes": [link.hash for link in links],
+            },
+        )
+    except postgres.UniqueViolation:
+        raise RecordedAlready from None
+    return done.rowcount == len(links)
 
 
-def records(
-    database: Database, *, after: int = 0, upto: int | None = None, page: int = 2000
-) -> Iterator[tuple[int, UUID, datetime, bytes, bytes]]:
-    """Records in order, page by page, each page in a transaction of its own."""
-    last = after
-    while True:
-        with database.transaction(read_only=True) as conn:
-            rows = conn.execute(
-                """
-                SELECT seq, statement_id, at, body, hash FROM audit.record
-                WHERE seq > %s AND (%s::bigint IS NULL OR seq <= %s) ORDER BY seq LIMIT %s
-                """,
-                [last, upto, upto, page],
-            ).fetchall()
-        if not rows:
-            return
-        for row in rows:
-            yield int(row[0]), row[1], row[2], bytes(row[3]), bytes(row[4])
-        last = int(rows[-1][0])
+def recorded(conn: Connection, keys: Sequence[UUID]) -> set[UUID]:
+    """Which of the statements have a record."""
+    rows = conn.execute("SELECT key FROM audit.ledger WHERE key = ANY (%s)", [list(keys)])
+    return {row[0] for row in rows}
+
+
+_LINK = "seq, key, at, principal, status, tables, record, previous, hash"
+
+
+def chain(conn: Connection) -> Iterator[Link]:
+    """All links by number, through a cursor of the server."""
+    with conn.cursor("chain", row_factory=class_row(Link)) as cursor:
+        cursor.itersize = VERIFY_ROWS
+        cursor.execute(f"SELECT {_LINK} FROM audit.ledger ORDER BY seq")
+        yield from cursor
+
+
+def newest(
+    conn: Connection,
+    *,
+    below: int | None,
+    since: datetime | None,
+    until: datetime | None,
+    principal: str | None,
+    status: str | None,
+    table: str | None,
+    limit: int,
+) -> list[tuple[Any, ...]]:
+    """Number, canonical form and hash of the newest records that meet all conditions."""
+    return conn.execute(
+        """
+        SELECT seq, record, hash FROM audit.ledger
+        WHERE (%(below)s::bigint IS NULL OR seq < %(below)s)
+          AND (%(since)s::timestamptz IS NULL OR at >= %(since)s)
+          AND (%(until)s::timestamptz IS NULL OR at < %(until)s)
+          AND (%(principal)s::text IS NULL OR principal = %(principal)s)
+          AND (%(status)s::text IS NULL OR status = %(status)s)
+          AND (%(table)s::text IS NULL OR %(table)s = ANY (tables))
+        ORDER BY seq DESC LIMIT %(limit)s
+        """,
+        {
+            "below": below,
+            "since": since,
+            "until": until,
+            "principal": principal,
+            "status": status,
+            "table": table,
+            "limit": limit,
+        },
+    ).fetchall()

@@ -43,9 +43,7 @@ class Decision:
         return self.allowed and self.columns is None and not self.filters and not self.masks
 
 
-def decide(
-    facts: Facts, roles: frozenset[str], privilege: Privilege, target: Target
-) -> Decision:
+def decide(facts: Facts, roles: frozenset[str], privilege: Privilege, target: Target) -> Decision:
     """Decide whether roles hold a privilege on a target. Without a grant, no (invariant 2).
 
     Args:
@@ -90,8 +88,7 @@ def visible(facts: Facts, roles: frozenset[str], target: Target) -> bool:
         return False
     data = (*_on_schema(facts, target), *_lake_wide(facts))
     return any(grant.role in effective for grant in facts.on(target.id)) or any(
-        grant.role in effective
-        and grant.privilege not in (Privilege.USAGE, Privilege.CREATE)
+        grant.role in effective and grant.privilege not in (Privilege.USAGE, Privilege.CREATE)
         for grant in data
     )
 
@@ -144,7 +141,7 @@ def _implies(grant: Grant, privilege: Privilege, target: Target) -> bool:
     """Whether a grant that covers the target gives the privilege on it."""
     if grant.privilege is Privilege.OWNERSHIP:
         return True
-    if grant.privilege is not privilege or privilege is Privilege.OWNERSHIP:
+    if grant.privilege is not privilege:
         return False
     if privilege is Privilege.CREATE:
         # CREATE on the lake makes schemas, on a schema tables: neither covers the other.

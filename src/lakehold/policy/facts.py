@@ -91,9 +91,7 @@ class Facts:
     )
 
     @staticmethod
-    def of(
-        version: int, inherits: Mapping[str, Iterable[str]], grants: Iterable[Grant]
-    ) -> Facts:
+    def of(version: int, inherits: Mapping[str, Iterable[str]], grants: Iterable[Grant]) -> Facts:
         """Facts with their index by object."""
         index: dict[UUID | None, list[Grant]] = {}
         all_grants = tuple(grants)

@@ -1,39 +1,48 @@
--- The ledger: an append-only chain of records, and the statements whose record is not complete.
+-- The ledger: one record for each statement, each bound to the one before it by a keyed hash.
 
 CREATE SCHEMA audit;
 
--- A platform holds the advisory lock (42420002, number) of its instance while it lives.
-CREATE TABLE audit.instance (
-    number integer PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
-    started_at timestamptz NOT NULL DEFAULT now()
-);
-
-CREATE TABLE audit.open_statement (
-    id uuid PRIMARY KEY,
-    instance integer NOT NULL,
-    start bytea NOT NULL
-);
-
--- body is the canonical form that is hashed; the other columns are for finding records.
-CREATE TABLE audit.record (
-    seq bigint PRIMARY KEY,
-    statement_id uuid NOT NULL UNIQUE,
+-- Statements that have begun and not ended. A row leaves in the transaction that records it.
+CREATE TABLE audit.opened (
+    key uuid PRIMARY KEY,
+    instance text COLLATE "C" NOT NULL,
     at timestamptz NOT NULL,
-    body bytea NOT NULL,
+    start text NOT NULL
+);
+CREATE INDEX opened_instance ON audit.opened (instance);
+
+-- record is the truth, as canonical JSON. at, principal, status and tables repeat parts of it
+-- so that they can be searched; the verification compares them with it.
+CREATE TABLE audit.ledger (
+    seq bigint PRIMARY KEY,
+    key uuid NOT NULL UNIQUE,
+    at timestamptz NOT NULL,
+    principal text NOT NULL,
+    status text NOT NULL,
+    tables text[] NOT NULL,
+    record text NOT NULL,
+    previous bytea NOT NULL,
     hash bytea NOT NULL
 );
-CREATE INDEX record_at ON audit.record (at);
+CREATE INDEX ledger_at ON audit.ledger (at);
+CREATE INDEX ledger_principal ON audit.ledger (principal, seq);
 
+-- The end of the chain. Whoever appends locks this row until the end of its transaction.
 CREATE TABLE audit.head (
     single boolean PRIMARY KEY DEFAULT true CHECK (single),
     seq bigint NOT NULL,
     hash bytea NOT NULL
 );
-INSERT INTO audit.head (seq, hash) VALUES (0, '');
+INSERT INTO audit.head (seq, hash) VALUES (0, decode(repeat('00', 32), 'hex'));
 
+-- A first fence against accidents; the proof is the chain.
 CREATE FUNCTION audit.refuse() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    RAISE EXCEPTION 'the ledger is append-only';
+    RAISE EXCEPTION 'the ledger is append-only: % is refused', TG_OP
+        USING ERRCODE = 'insufficient_privilege';
 END $$;
-CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit.record
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit.ledger
     FOR EACH STATEMENT EXECUTE FUNCTION audit.refuse();
+CREATE TRIGGER keep BEFORE DELETE OR TRUNCATE ON audit.head
+    FOR EACH STATEMENT EXECUTE FUNCTION audit.refuse();
+REVOKE ALL ON ALL TABLES IN SCHEMA audit FROM PUBLIC;
