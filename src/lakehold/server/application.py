@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from lakehold.access import Access
     from lakehold.audit import Ledger
     from lakehold.query import Gateway
+
+LOADS_MAX = 4
+"""Files that are read at once; more wait."""
 
 SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"server", b"lakehold"),
@@ -72,7 +76,8 @@ def create_application(parts: ServerParts) -> Litestar:
     """Build the ASGI application."""
     authenticator = Authenticator(parts.access.authenticate)
     runner = StatementRunner(parts.gateway.cancel)
-    sql_parts = SqlParts(parts.gateway, runner, parts.staging)
+    loads = ThreadPoolExecutor(LOADS_MAX, thread_name_prefix="lakehold-load")
+    sql_parts = SqlParts(parts.gateway, runner, parts.staging, loads)
     governed = Router(
         "/v1",
         guards=[authenticator.guard],
@@ -92,13 +97,16 @@ def create_application(parts: ServerParts) -> Litestar:
         yield
         await runner.settle()
         await run_sync(runner.close)
+        await run_sync(loads.shutdown)
 
     application = Litestar(
         route_handlers=[
             health_routes(parts.readiness),
             login_routes(parts.access, authenticator),
             governed,
-            iceberg_routes(parts.gateway, parts.access, authenticator, storage=parts.storage),
+            iceberg_routes(
+                parts.gateway, parts.access, authenticator, storage=parts.storage
+            ),
             *parts.routes,
         ],
         exception_handlers={
@@ -145,7 +153,9 @@ def _security_headers(app: ASGIApp) -> ASGIApp:
             await send(message)
 
         await app(
-            scope, receive, send_with_headers if scope["type"] == ScopeType.HTTP else send
+            scope,
+            receive,
+            send_with_headers if scope["type"] == ScopeType.HTTP else send,
         )
 
     return with_headers

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, get_args
 from uuid import UUID, uuid4
@@ -41,8 +40,6 @@ from lakehold.values import json_values
 if TYPE_CHECKING:
     from lakehold.engines.duckdb.files import Reject
 
-LOADS_MAX = 4
-"""Files that are read at once; more wait."""
 _QUERY = frozenset(
     {
         "table",
@@ -87,11 +84,10 @@ class PreviewAnswer(msgspec.Struct, frozen=True):
 
 def load_routes(parts: SqlParts) -> Router:
     """``/v1/load`` and ``/v1/load/preview``."""
-    workers = ThreadPoolExecutor(LOADS_MAX, thread_name_prefix="lakehold-load")
 
     async def in_worker(work: Any, *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(
-            workers, work, *arguments
+            parts.loads, work, *arguments
         )
 
     @post("/", status_code=200, summary="Load a file into a table")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
@@ -58,11 +59,16 @@ class SqlRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class SqlParts:
-    """What the endpoint works with."""
+    """What the endpoints of statements and files work with.
+
+    Attributes:
+        loads: threads that read files.
+    """
 
     gateway: Gateway
     runner: StatementRunner
     staging: StagingArea
+    loads: Executor
 
 
 def sql_routes(parts: SqlParts) -> Router:
