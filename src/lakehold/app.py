@@ -13,6 +13,7 @@ import shutil
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 
@@ -30,9 +31,8 @@ from lakehold.ingest import StagingArea
 from lakehold.keys import PlatformKeys
 from lakehold.query import Gateway
 from lakehold.server import Address, Listener, ServerParts, create_application
-from lakehold.server.authentication import Authenticator
 from lakehold.server.engine_port import EnginePort
-from lakehold.server.iceberg_rest import StorageOffer, iceberg_routes
+from lakehold.server.iceberg_rest import StorageOffer
 from lakehold.settings import Settings
 from lakehold.state import Database, EmbeddedPostgres, migrate
 from lakehold.storage import ObjectStore, S3Credentials, open_store
@@ -229,10 +229,6 @@ class Platform:
 
     def _listen(self, stack: contextlib.ExitStack) -> None:
         parts, settings = self.parts, self.settings
-        authenticator = Authenticator(parts.access.authenticate)
-        iceberg = iceberg_routes(
-            parts.gateway, parts.access, authenticator, storage=_storage_offer(settings)
-        )
         application = create_application(
             ServerParts(
                 gateway=parts.gateway,
@@ -240,8 +236,8 @@ class Platform:
                 ledger=parts.ledger,
                 staging=parts.staging,
                 readiness=self.checks(),
-                routes=[iceberg],
-                authenticator=authenticator,
+                storage=_storage_offer(settings),
+                version=version("lakehold"),
             )
         )
         listener = Listener(

@@ -7,6 +7,7 @@ operating system's user that runs Lakehold (``peer``).
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import hashlib
 import importlib.util
@@ -17,15 +18,27 @@ import signal
 import stat
 import subprocess
 import tempfile
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
+import structlog
 
-from lakehold.errors import ConfigurationInvalid, StateUnavailable, StorageFailed
+from lakehold.errors import (
+    ConfigurationInvalid,
+    LakeholdError,
+    StateUnavailable,
+    StorageFailed,
+)
+
+log = structlog.get_logger(__name__)
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 30.0
+WATCH_S = 0.5
+"""How often it is looked whether the server lives."""
 SOCKET_PATH_MAX = 100
 """Bytes that the path of a Unix socket may have (``sun_path``: 104 on macOS)."""
 
@@ -123,6 +136,27 @@ class EmbeddedPostgres:
                     self._process = None
                     return
                 time.sleep(0.02)
+
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[None]:
+        """While this lasts, a server that dies is started again."""
+        ended = threading.Event()
+
+        def watch() -> None:
+            while not ended.wait(WATCH_S):
+                if not self.running and not ended.is_set():
+                    log.error("postgres_died", folder=str(self.folder))
+                    with contextlib.suppress(LakeholdError, OSError):
+                        self.start()
+                        log.warning("postgres_restarted", folder=str(self.folder))
+
+        thread = threading.Thread(target=watch, name="lakehold-postgres-watch", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join(timeout=START_TIMEOUT_S)
 
     # --- within ---
 

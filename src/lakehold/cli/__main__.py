@@ -1,0 +1,5 @@
+"""``python -m lakehold.cli``."""
+
+from lakehold.cli import main
+
+main()
