@@ -17,9 +17,7 @@ _numbers = itertools.count(1)
 def admin_token(platform):
     """A token of the administrator."""
     access = platform.parts.access
-    return access.create_token(
-        "admin", name="tests", expires_in=None, by=access.principal("admin")
-    )
+    return access.create_token("admin", name="tests", expires_in=None, by=access.principal("admin"))
 
 
 @pytest.fixture(scope="session")

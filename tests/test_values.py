@@ -48,15 +48,11 @@ CASES = [
 
 @pytest.mark.parametrize(("expression", "sql_type", "python", "json"), CASES)
 @pytest.mark.parametrize("lossless", [False, True])
-def test_every_type_becomes_the_documented_value(
-    expression, sql_type, python, json, lossless
-):
+def test_every_type_becomes_the_documented_value(expression, sql_type, python, json, lossless):
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute(f"SET arrow_lossless_conversion = {lossless}")
-    table = connection.execute(
-        f"SELECT {expression} AS v UNION ALL SELECT NULL"
-    ).to_arrow_table()
+    table = connection.execute(f"SELECT {expression} AS v UNION ALL SELECT NULL").to_arrow_table()
     column = table.combine_chunks().column("v").chunk(0)
     assert python_values(column, sql_type) == [python, None]
     assert json_values(column, sql_type) in ([json, None], [UUID(_UUID), None])

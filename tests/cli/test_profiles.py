@@ -39,9 +39,7 @@ def test_a_token_is_never_sent_to_a_server_that_it_is_not_for(tmp_path):
     assert resolve(None, None, None).url == "http://a"
 
 
-def test_the_token_file_wins_over_the_environment_over_the_profile(
-    tmp_path, monkeypatch
-):
+def test_the_token_file_wins_over_the_environment_over_the_profile(tmp_path, monkeypatch):
     Profiles(tmp_path / "config").put("default", Profile("http://a", "profile"))
     monkeypatch.setenv("LAKEHOLD_TOKEN", "environment")
     (tmp_path / "token").write_text("file\n")
@@ -54,9 +52,7 @@ def test_a_missing_profile_is_an_error():
         resolve(None, None, "nope")
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"), [("90d", 7_776_000), ("30m", 1800), ("never", None)]
-)
+@pytest.mark.parametrize(("text", "expected"), [("90d", 7_776_000), ("30m", 1800), ("never", None)])
 def test_durations(text, expected):
     assert seconds(text) == expected
 

@@ -28,9 +28,7 @@ from lakehold.cli.splitting import is_blank, split
         (";;  ; -- nothing\n;", []),
     ],
 )
-def test_semicolons_inside_of_quotes_and_comments_do_not_end_a_statement(
-    text, statements
-):
+def test_semicolons_inside_of_quotes_and_comments_do_not_end_a_statement(text, statements):
     found = split(text)
     assert list(found.statements) == statements
     assert not found.open

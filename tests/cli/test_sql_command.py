@@ -36,9 +36,7 @@ def cli(platform, admin_token, monkeypatch, tmp_path):
 
     def run(*arguments, **options):
         result = runner.invoke(application, list(arguments), **options)
-        if result.exception is not None and not isinstance(
-            result.exception, SystemExit
-        ):
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         return result
 
@@ -85,9 +83,7 @@ def test_a_pipe_is_run(cli, schema):
     ],
 )
 def test_formats(cli, form, expected):
-    assert (
-        expected in cli("sql", "--format", form, "-c", "SELECT 1 AS a, 'x' AS b").stdout
-    )
+    assert expected in cli("sql", "--format", form, "-c", "SELECT 1 AS a, 'x' AS b").stdout
 
 
 def test_output_files_take_their_format_from_their_name(cli, tmp_path):

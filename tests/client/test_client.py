@@ -88,9 +88,7 @@ def test_changes_are_counted(db):
 
 def test_executemany_inserts_every_row(db):
     db.execute("CREATE TABLE t (a INTEGER, b VARCHAR)")
-    cursor = db.executemany(
-        "INSERT INTO t VALUES (?, ?)", [(i, str(i)) for i in range(5000)]
-    )
+    cursor = db.executemany("INSERT INTO t VALUES (?, ?)", [(i, str(i)) for i in range(5000)])
     assert cursor.rowcount == 5000
     assert db.execute("SELECT count(*), sum(a), max(b) FROM t").fetchone() == (
         5000,
@@ -119,10 +117,7 @@ def test_arrow_polars_and_pandas(db):
     assert db.arrow(sql).num_rows == 3
     assert db.polars(sql).shape == (3, 2)
     assert list(db.pandas(sql)["n"]) == [0, 1, 2]
-    assert (
-        sum(batch.num_rows for batch in db.batches("SELECT 1 FROM range(300000)"))
-        == 300_000
-    )
+    assert sum(batch.num_rows for batch in db.batches("SELECT 1 FROM range(300000)")) == 300_000
 
 
 @pytest.mark.parametrize("kind", ["table", "reader", "pandas", "polars"])
@@ -215,9 +210,7 @@ def test_use_after_close_is_an_interface_error(platform, admin_token):
 
 
 def test_closing_a_cursor_midway_leaves_no_statement(db, platform):
-    cursor = db.execute(
-        "SELECT a.range, b.range FROM range(1000000) a, range(1000000) b"
-    )
+    cursor = db.execute("SELECT a.range, b.range FROM range(1000000) a, range(1000000) b")
     cursor.fetchone()
     cursor.close()
     eventually(lambda: not platform.gateway.statements_running.count)

@@ -123,9 +123,7 @@ def test_a_column_that_the_table_lacks_is_refused(stage, statements):
 
 
 def test_strict_writes_nothing_if_a_row_does_not_fit(stage, statements):
-    statements.database.execute(
-        "CREATE TABLE t(id BIGINT, name VARCHAR, zip VARCHAR, day DATE)"
-    )
+    statements.database.execute("CREATE TABLE t(id BIGINT, name VARCHAR, zip VARCHAR, day DATE)")
     with pytest.raises(InvalidValue, match="2 rows do not fit; the first is line 4"):
         run(statements, stage(CSV), format="csv", strict=True)
     assert statements.rows("SELECT count(*) FROM t") == [(0,)]
@@ -133,9 +131,7 @@ def test_strict_writes_nothing_if_a_row_does_not_fit(stage, statements):
 
 def test_json_lines_that_do_not_fit_are_named_with_line_and_reason(stage, statements):
     columns = parse_columns("a INTEGER, b VARCHAR, n STRUCT(k INTEGER)")
-    summary = run(
-        statements, stage(NDJSON), format="ndjson", mode="create", columns=columns
-    )
+    summary = run(statements, stage(NDJSON), format="ndjson", mode="create", columns=columns)
     assert [(r.line, r.column, r.reason) for r in summary.rejects] == [
         (3, "a", '"bad" is not a INTEGER'),
         (4, None, "the line is not JSON"),
@@ -157,17 +153,13 @@ def test_json_lines_that_do_not_fit_are_named_with_line_and_reason(stage, statem
         ("json", b'[{"a": 1, "b": "x"}, {"a": 2, "b": "y"}]'),
     ],
 )
-def test_every_text_format_is_read_compressed_and_plain(
-    stage, statements, form, data, compression
-):
+def test_every_text_format_is_read_compressed_and_plain(stage, statements, form, data, compression):
     packed = {
         "none": data,
         "gzip": gzip.compress(data),
         "zstd": zstandard.compress(data),
     }[compression]
-    summary = run(
-        statements, stage(packed), format=form, mode="create", compression=compression
-    )
+    summary = run(statements, stage(packed), format=form, mode="create", compression=compression)
     assert summary.rows == 2
     assert statements.rows("SELECT a, b FROM t ORDER BY a") == [(1, "x"), (2, "y")]
 

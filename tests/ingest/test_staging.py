@@ -78,11 +78,7 @@ def test_what_is_not_arrow_is_refused(tmp_path, data):
 
 def test_offsets_that_point_outside_of_their_buffer_are_refused(tmp_path):
     good = arrow_bytes(pa.table({"a": ["first", "second"]}))
-    offsets = (
-        (0).to_bytes(4, "little")
-        + (5).to_bytes(4, "little")
-        + (11).to_bytes(4, "little")
-    )
+    offsets = (0).to_bytes(4, "little") + (5).to_bytes(4, "little") + (11).to_bytes(4, "little")
     assert good.count(offsets) == 1
     bad = good.replace(offsets, offsets[:8] + (2**30).to_bytes(4, "little"))
     arrow = ArrowInput(staged_bytes(StagingArea(tmp_path), bad))

@@ -33,13 +33,9 @@ def verify(
     with shown_errors(), transport(resolve(url, token_file, profile)) as opened:
         found = opened.call("GET", "/v1/audit/verify", timeout_s=None)
     if found["ok"]:
-        console.print(
-            f"the ledger is whole: {found['records']:,} records", style="green"
-        )
+        console.print(f"the ledger is whole: {found['records']:,} records", style="green")
         return
-    console.print(
-        f"the ledger is broken at record {found['first_bad']}", style="bold red"
-    )
+    console.print(f"the ledger is broken at record {found['first_bad']}", style="bold red")
     console.print(found["reason"] or "", markup=False)
     raise typer.Exit(EXIT_FAILED)
 
@@ -56,9 +52,7 @@ def show(
 ) -> None:
     """Show the last records of the ledger that you may see."""
     condition = f"WHERE {where} " if where else ""
-    statement = (
-        f"SELECT * FROM lakehold.ledger {condition}ORDER BY 1 DESC LIMIT {max(1, last)}"
-    )
+    statement = f"SELECT * FROM lakehold.ledger {condition}ORDER BY 1 DESC LIMIT {max(1, last)}"
     with shown_errors(), open_connection(resolve(url, token_file, profile)) as opened:
         if not Shell(opened, Settings()).statement(statement):
             raise typer.Exit(EXIT_FAILED)

@@ -62,14 +62,10 @@ class SourceFile:
 
 
 def load(
-    files: Annotated[
-        list[str], typer.Argument(help="Files or patterns: CSV, JSON, Parquet …")
-    ],
+    files: Annotated[list[str], typer.Argument(help="Files or patterns: CSV, JSON, Parquet …")],
     into: Annotated[str, typer.Option("--into", help="The table, as schema.table.")],
     create: Annotated[bool, typer.Option("--create", help="Make the table.")] = False,
-    append: Annotated[
-        bool, typer.Option("--append", help="Add to the table (default).")
-    ] = False,
+    append: Annotated[bool, typer.Option("--append", help="Add to the table (default).")] = False,
     replace: Annotated[
         bool, typer.Option("--replace", help="Put it in the table's place.")
     ] = False,
@@ -81,15 +77,9 @@ def load(
         str | None,
         typer.Option("--schema", help="Names and types: 'id BIGINT, name VARCHAR'."),
     ] = None,
-    delimiter: Annotated[
-        str | None, typer.Option(help="Of CSV; found out otherwise.")
-    ] = None,
-    header: Annotated[
-        bool | None, typer.Option(help="Whether CSV begins with names.")
-    ] = None,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Refuse files with bad rows.")
-    ] = False,
+    delimiter: Annotated[str | None, typer.Option(help="Of CSV; found out otherwise.")] = None,
+    header: Annotated[bool | None, typer.Option(help="Whether CSV begins with names.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse files with bad rows.")] = False,
     rejects: Annotated[
         Path | None,
         typer.Option("--rejects", help="Where to write the rows that do not fit."),
@@ -108,16 +98,12 @@ def load(
         if sum((create, append, replace)) > 1:
             raise InterfaceError("choose one of --create, --append and --replace")
         sources = find_sources(files, form)
-        options = _given(
-            columns=columns, delimiter=delimiter, header=header, strict=strict
-        )
+        options = _given(columns=columns, delimiter=delimiter, header=header, strict=strict)
         asks = not yes and sys.stdin.isatty()
         if asks and not _confirmed(opened, sources[0], options, into, console):
             raise typer.Exit(EXIT_FAILED)
         mode = "create" if create else "replace" if replace else "append"
-        loading = _Loading(
-            opened, into, options, console, rejects or Path("rejects.csv")
-        )
+        loading = _Loading(opened, into, options, console, rejects or Path("rejects.csv"))
         well = loading.run(sources, mode)
     if not well:
         raise typer.Exit(EXIT_FAILED)
@@ -131,16 +117,10 @@ def find_sources(patterns: list[str], form: str | None) -> list[SourceFile]:
     """
     sources: list[SourceFile] = []
     for pattern in patterns:
-        paths = (
-            [pattern]
-            if Path(pattern).exists()
-            else sorted(glob.glob(pattern, recursive=True))
-        )
+        paths = [pattern] if Path(pattern).exists() else sorted(glob.glob(pattern, recursive=True))
         if not paths:
             raise InterfaceError(f"there is no file {pattern}")
-        sources.extend(
-            _source(Path(path), form) for path in paths if not Path(path).is_dir()
-        )
+        sources.extend(_source(Path(path), form) for path in paths if not Path(path).is_dir())
     if not sources:
         raise InterfaceError("there are no files to load")
     return sources
@@ -181,13 +161,9 @@ def _confirmed(
     answer = _preview(opened, source, options)
     table = Table(title=f"{source.path.name}, as it would be loaded")
     for column in answer["columns"]:
-        table.add_column(
-            Text(f"{column['name']}\n{column['type']}"), overflow="ellipsis"
-        )
+        table.add_column(Text(f"{column['name']}\n{column['type']}"), overflow="ellipsis")
     for row in answer["rows"][:10]:
-        table.add_row(
-            *(Text("NULL", style="dim") if v is None else Text(str(v)) for v in row)
-        )
+        table.add_row(*(Text("NULL", style="dim") if v is None else Text(str(v)) for v in row))
     console.print(table)
     return typer.confirm(f"Load into {into}?", default=True, err=True)
 
@@ -203,14 +179,10 @@ def _preview(opened: Transport, source: SourceFile, options: dict[str, str]) -> 
                     yield piece
                 return
             beginning = file.read(PREVIEW_BYTES)
-            cut = (
-                len(beginning) == PREVIEW_BYTES
-            )  # then the last line may be half a line
+            cut = len(beginning) == PREVIEW_BYTES  # then the last line may be half a line
             yield beginning[: beginning.rfind(b"\n") + 1 or None] if cut else beginning
 
-    return opened.call(
-        "POST", "/v1/load/preview", content=content(), params=params, timeout_s=None
-    )
+    return opened.call("POST", "/v1/load/preview", content=content(), params=params, timeout_s=None)
 
 
 def _open(path: Path) -> IO[bytes]:

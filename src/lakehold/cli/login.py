@@ -28,9 +28,7 @@ NOT_AUTHENTICATED = "28000"
 
 def login(
     url: UrlOption = None,
-    profile: Annotated[
-        str, typer.Option("--profile", help="Its name.")
-    ] = DEFAULT_PROFILE,
+    profile: Annotated[str, typer.Option("--profile", help="Its name.")] = DEFAULT_PROFILE,
     name: Annotated[
         str | None, typer.Option("--name", help="What the new token shall be called.")
     ] = None,
@@ -43,9 +41,7 @@ def login(
     console = Console(highlight=False)
     with shown_errors():
         server = url or client_environment().url or DEFAULT_URL
-        secret = typer.prompt(
-            "One-time secret or token", hide_input=True, err=True
-        ).strip()
+        secret = typer.prompt("One-time secret or token", hide_input=True, err=True).strip()
         if not secret:
             raise InterfaceError("nothing was given")
         token = _exchanged(server, secret, name) or secret
@@ -61,9 +57,7 @@ def _exchanged(server: str, secret: str, name: str | None) -> str | None:
     called = name or f"login from {platform.node() or 'a terminal'}"
     try:
         with transport(Profile(server)) as opened:
-            answer = opened.call(
-                "POST", "/v1/login", body={"secret": secret, "name": called}
-            )
+            answer = opened.call("POST", "/v1/login", body={"secret": secret, "name": called})
     except OperationalError as error:
         if error.sqlstate == NOT_AUTHENTICATED:
             return None

@@ -33,9 +33,7 @@ UrlOption = Annotated[
 ]
 TokenFileOption = Annotated[
     Path | None,
-    typer.Option(
-        "--token-file", help="A file that holds the token.", exists=True, dir_okay=False
-    ),
+    typer.Option("--token-file", help="A file that holds the token.", exists=True, dir_okay=False),
 ]
 ProfileOption = Annotated[
     str | None, typer.Option("--profile", help="A profile that 'lakehold login' wrote.")
@@ -113,9 +111,7 @@ class Profiles:
             raise InterfaceError(f"{self._path} cannot be written: {error}") from error
 
 
-def resolve(
-    url: str | None, token_file: Path | None, profile_name: str | None
-) -> Profile:
+def resolve(url: str | None, token_file: Path | None, profile_name: str | None) -> Profile:
     """The server and token that a command shall use.
 
     Raises:
@@ -124,9 +120,7 @@ def resolve(
     environment = client_environment()
     profile = Profiles(environment.config_folder).get(profile_name or DEFAULT_PROFILE)
     if profile_name is not None and profile is None:
-        raise InterfaceError(
-            f"there is no profile {profile_name!r}", hint="lakehold login"
-        )
+        raise InterfaceError(f"there is no profile {profile_name!r}", hint="lakehold login")
     chosen_url = url or environment.url or (profile.url if profile else DEFAULT_URL)
     if token_file is not None:
         try:
@@ -143,9 +137,7 @@ def resolve(
 def open_connection(profile: Profile, **options: Any) -> Connection:
     """Connect as a command of the terminal."""
     if profile.token is None:
-        raise InterfaceError(
-            f"there is no token for {profile.url}", hint="lakehold login"
-        )
+        raise InterfaceError(f"there is no token for {profile.url}", hint="lakehold login")
     return connect(profile.url, profile.token, application="lakehold-cli", **options)
 
 
@@ -169,9 +161,7 @@ def shown_errors() -> Iterator[None]:
         console.print(f"[bold red]error:[/] {_escape(error.message)}")
         if error.hint:
             console.print(f"[dim]{_escape(error.hint)}[/]")
-        raise typer.Exit(
-            EXIT_NO_SERVER if error.sqlstate == "08001" else EXIT_FAILED
-        ) from None
+        raise typer.Exit(EXIT_NO_SERVER if error.sqlstate == "08001" else EXIT_FAILED) from None
 
 
 def _escape(text: str) -> str:

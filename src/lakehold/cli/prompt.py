@@ -69,9 +69,7 @@ class NameCompleter(Completer):
         """Load the names anew when they are needed next: a definition has changed."""
         self._names = None
 
-    def get_completions(
-        self, document: Document, event: CompleteEvent
-    ) -> Iterable[Completion]:
+    def get_completions(self, document: Document, event: CompleteEvent) -> Iterable[Completion]:
         """Completions for the word before the cursor."""
         text = document.text_before_cursor
         if text.startswith("\\") and " " not in text:

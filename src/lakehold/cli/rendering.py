@@ -23,9 +23,7 @@ from lakehold.client.cursor import sql_type
 from lakehold.client.transport import ARROW
 from lakehold.values import json_values
 
-Format = Literal[
-    "table", "csv", "json", "ndjson", "parquet", "arrow", "markdown", "expanded"
-]
+Format = Literal["table", "csv", "json", "ndjson", "parquet", "arrow", "markdown", "expanded"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 
 MEDIA: dict[str, str] = {
@@ -127,11 +125,7 @@ def _nested(value: Any) -> str:
 
 def print_rows(console: Console, rows: Rows, *, expanded: bool, pager: bool) -> None:
     """Print rows as a table, or each as a list of its columns; through a pager if too large."""
-    text = (
-        render_expanded(rows)
-        if expanded
-        else render_table(rows, styled=console.is_terminal)
-    )
+    text = render_expanded(rows) if expanded else render_table(rows, styled=console.is_terminal)
     lines = text.count("\n")
     width = max((len(line) for line in text.splitlines()[:3]), default=0)
     too_large = lines > console.height - 2 or (not expanded and width > console.width)
@@ -151,9 +145,7 @@ def render_table(rows: Rows, *, styled: bool) -> str:
     table = Table(box=box.ROUNDED, header_style="bold", show_edge=True, pad_edge=True)
     for name, kind in zip(rows.names, rows.types, strict=True):
         justify: Literal["left", "right"] = "right" if _is_number(kind) else "left"
-        table.add_column(
-            Text(_clean(name)), justify=justify, no_wrap=True, overflow="crop"
-        )
+        table.add_column(Text(_clean(name)), justify=justify, no_wrap=True, overflow="crop")
     for row in rows.rows:
         table.add_row(*(_styled(value) for value in row))
     buffer = io.StringIO()
@@ -180,9 +172,7 @@ def _clean(text: str) -> str:
     """Without control characters: data must not steer the terminal."""
     if text.isprintable():
         return text
-    return "".join(
-        c if c.isprintable() else {"\n": "↵", "\t": "→"}.get(c, "�") for c in text
-    )
+    return "".join(c if c.isprintable() else {"\n": "↵", "\t": "→"}.get(c, "�") for c in text)
 
 
 def render_expanded(rows: Rows) -> str:
@@ -192,9 +182,7 @@ def render_expanded(rows: Rows) -> str:
     for number, row in enumerate(rows.rows, 1):
         lines.append(f"─[ row {number} ]" + "─" * max(4, width))
         for name, value in zip(rows.names, row, strict=True):
-            lines.append(
-                f"{_clean(name):<{width}} │ {'NULL' if value is None else _clean(value)}"
-            )
+            lines.append(f"{_clean(name):<{width}} │ {'NULL' if value is None else _clean(value)}")
     return "".join(line + "\n" for line in lines)
 
 

@@ -183,9 +183,7 @@ class Shell:
         self.messages.print(f"error{state}: ", style="bold red", end="")
         self.messages.print(error.message, markup=False)
         for line in caret(sql, error.position):
-            self.messages.print(
-                line, markup=False, no_wrap=True, crop=False, overflow="ignore"
-            )
+            self.messages.print(line, markup=False, no_wrap=True, crop=False, overflow="ignore")
         if error.hint:
             self.messages.print(f"hint: {error.hint}", style="dim", markup=False)
 
@@ -211,9 +209,7 @@ class Shell:
             self.console.print(HELP, markup=False)
         elif name in {"\\x", "\\timing"}:
             attribute = {"\\x": "expanded", "\\timing": "timing"}[name]
-            value = {"on": True, "off": False}.get(
-                argument, not getattr(settings, attribute)
-            )
+            value = {"on": True, "off": False}.get(argument, not getattr(settings, attribute))
             setattr(settings, attribute, value)
             self.messages.print(f"{attribute} is {'on' if value else 'off'}")
         elif name in {"\\format", "\\a"}:
@@ -232,20 +228,14 @@ class Shell:
         elif name == "\\conninfo":
             self._connection_information()
         elif name in _CATALOG:
-            return self.statement(
-                _CATALOG[name] if not argument else _described(name, argument)
-            )
+            return self.statement(_CATALOG[name] if not argument else _described(name, argument))
         else:
             raise InterfaceError(f"there is no command {name}; \\? lists them")
         return True
 
     def _connection_information(self) -> None:
-        state = (
-            "in a transaction" if self.connection.in_transaction else "no transaction"
-        )
-        self.console.print(
-            f"{self.connection.url}, session {self.connection.session_id}, {state}"
-        )
+        state = "in a transaction" if self.connection.in_transaction else "no transaction"
+        self.console.print(f"{self.connection.url}, session {self.connection.session_id}, {state}")
 
     def _send_to(self, path: Path | None) -> None:
         self.close()
@@ -292,9 +282,7 @@ class _Progress:
         self._id = statement_id
         self._over = threading.Event()
         watched = shell.settings.interactive and shell.messages.is_terminal
-        self._thread = (
-            threading.Thread(target=self._watch, daemon=True) if watched else None
-        )
+        self._thread = threading.Thread(target=self._watch, daemon=True) if watched else None
 
     def __enter__(self) -> _Progress:
         if self._thread is not None:
@@ -317,9 +305,7 @@ class _Progress:
         with self._shell.messages.status("running") as status:
             while not self._over.is_set():
                 elapsed_s = time.monotonic() - started
-                status.update(
-                    f"running, {elapsed_s:.0f} s{self._share()} (Ctrl-C cancels)"
-                )
+                status.update(f"running, {elapsed_s:.0f} s{self._share()} (Ctrl-C cancels)")
                 self._over.wait(PROGRESS_EVERY_S)
 
     def _share(self) -> str:

@@ -58,9 +58,7 @@ def split(text: str) -> Split:
         if still_open:
             break
     rest = text[start:]
-    return Split(
-        tuple(statements), "" if is_blank(rest) and not still_open else rest, still_open
-    )
+    return Split(tuple(statements), "" if is_blank(rest) and not still_open else rest, still_open)
 
 
 def is_blank(text: str) -> bool:

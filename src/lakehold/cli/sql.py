@@ -30,15 +30,11 @@ def sql(
     ] = None,
     file: Annotated[
         Path | None,
-        typer.Option(
-            "--file", "-f", help="Run the statements of a file and leave; '-' is stdin."
-        ),
+        typer.Option("--file", "-f", help="Run the statements of a file and leave; '-' is stdin."),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output", "-o", help="Write results to a file; its suffix is the format."
-        ),
+        typer.Option("--output", "-o", help="Write results to a file; its suffix is the format."),
     ] = None,
     form: Annotated[
         str | None, typer.Option("--format", help="One of " + ", ".join(FORMATS) + ".")
@@ -56,9 +52,7 @@ def sql(
     ] = None,
     go_on: Annotated[
         bool,
-        typer.Option(
-            "--continue", help="Go on with the next statement after an error."
-        ),
+        typer.Option("--continue", help="Go on with the next statement after an error."),
     ] = False,
     pager: Annotated[bool, typer.Option(help="Show large results in a pager.")] = True,
     url: UrlOption = None,
@@ -71,18 +65,14 @@ def sql(
     """
     with shown_errors():
         if form is not None and form not in FORMATS:
-            raise InterfaceError(
-                f"there is no format {form!r}", hint=", ".join(FORMATS)
-            )
+            raise InterfaceError(f"there is no format {form!r}", hint=", ".join(FORMATS))
         text = _text(command, file)
         chosen: Format = form if form is not None else "table"
         settings = Settings(
             form=chosen, pager=pager, interactive=text is None, stop_on_error=not go_on
         )
         where = resolve(url, token_file, profile)
-        with open_connection(
-            where, schema=schema, purpose=purpose, timeout_s=timeout
-        ) as opened:
+        with open_connection(where, schema=schema, purpose=purpose, timeout_s=timeout) as opened:
             shell = Shell(opened, settings, output=output)
             well = True
             try:
@@ -115,7 +105,5 @@ def _text(command: list[str] | None, file: Path | None) -> str | None:
 def _converse(shell: Shell) -> None:
     from lakehold.cli.prompt import converse
 
-    shell.messages.print(
-        f"connected to {shell.connection.url}; \\? for help", style="dim"
-    )
+    shell.messages.print(f"connected to {shell.connection.url}; \\? for help", style="dim")
     converse(shell, client_environment().config_folder / "history")

@@ -54,9 +54,7 @@ def list_tokens(
         answer = opened.call("GET", "/v1/tokens")
     table = Table("id", "name", "principal", "created", "expires", "last used")
     for found in answer["tokens"]:
-        dates = [
-            found.get(key) or "" for key in ("created_at", "expires_at", "last_used_at")
-        ]
+        dates = [found.get(key) or "" for key in ("created_at", "expires_at", "last_used_at")]
         table.add_row(found["id"], found["name"], found["principal"], *dates)
     Console(highlight=False).print(table, markup=False)
 
@@ -80,7 +78,5 @@ def seconds(text: str) -> int | None:
         return None
     match = re.fullmatch(r"([1-9][0-9]{0,8})([smhd])", text)
     if match is None:
-        raise InterfaceError(
-            f"{text!r} is not a duration", hint="Write 30m, 12h, 90d or never."
-        )
+        raise InterfaceError(f"{text!r} is not a duration", hint="Write 30m, 12h, 90d or never.")
     return int(match[1]) * _UNITS_S[match[2]]

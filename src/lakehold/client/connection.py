@@ -156,9 +156,7 @@ class Connection:
         with self.stream(sql, parameters) as statement:
             return statement.stream.reader().read_all()
 
-    def batches(
-        self, sql: str, parameters: Parameters = None
-    ) -> Iterator[pa.RecordBatch]:
+    def batches(self, sql: str, parameters: Parameters = None) -> Iterator[pa.RecordBatch]:
         """Run a query and yield record batches as they stream in, in bounded memory."""
         with self.stream(sql, parameters) as statement:
             yield from statement.stream.reader()
@@ -172,9 +170,7 @@ class Connection:
         try:
             import polars
         except ImportError as error:
-            raise InterfaceError(
-                "Polars is missing: pip install 'lakehold[polars]'"
-            ) from error
+            raise InterfaceError("Polars is missing: pip install 'lakehold[polars]'") from error
         frame = polars.from_arrow(_plain(self.arrow(sql, parameters)))
         assert isinstance(frame, polars.DataFrame)
         return frame
@@ -184,9 +180,7 @@ class Connection:
         try:
             import pandas  # noqa: F401 - Arrow needs it
         except ImportError as error:
-            raise InterfaceError(
-                "pandas is missing: pip install 'lakehold[pandas]'"
-            ) from error
+            raise InterfaceError("pandas is missing: pip install 'lakehold[pandas]'") from error
         return _plain(self.arrow(sql, parameters)).to_pandas()
 
     def stream(
@@ -198,9 +192,7 @@ class Connection:
         statement_id: UUID | None = None,
     ) -> OpenStatement:
         """Run a statement; its answer as bytes of a media type, to be used with ``with``."""
-        return OpenStatement(
-            self._run(sql, parameters, media=media, statement_id=statement_id)
-        )
+        return OpenStatement(self._run(sql, parameters, media=media, statement_id=statement_id))
 
     def load(self, table: str, data: Any, *, mode: LoadMode = "append") -> int:
         """Write Arrow data or a data frame to a table; return the number of rows.
@@ -246,11 +238,7 @@ class Connection:
     ) -> Statement:
         self._need_open()
         verb = _first_word(sql)
-        if (
-            not self.autocommit
-            and not self._in_transaction
-            and verb not in _TRANSACTION_VERBS
-        ):
+        if not self.autocommit and not self._in_transaction and verb not in _TRANSACTION_VERBS:
             self._send("BEGIN", None, ARROW, None, uuid4()).stream.close()
             self._in_transaction = True
         statement = self._send(sql, parameters, media, content, statement_id or uuid4())
@@ -288,15 +276,9 @@ class Connection:
         try:
             response = send()
         except OperationalError as error:
-            if (
-                error.sqlstate != SESSION_UNKNOWN
-                or self._in_transaction
-                or content is not None
-            ):
+            if error.sqlstate != SESSION_UNKNOWN or self._in_transaction or content is not None:
                 raise
-            with (
-                self._lock
-            ):  # it was idle too long or the server began anew: nothing is lost
+            with self._lock:  # it was idle too long or the server began anew: nothing is lost
                 self._session_id = self._open_session()
             response = send()
         affected = response.headers.get("lakehold-affected")
@@ -371,9 +353,7 @@ def _as_reader(data: Any) -> pa.RecordBatchReader:
         return pa.RecordBatchReader.from_stream(data)
     if type(data).__module__.partition(".")[0] == "pandas":
         return pa.Table.from_pandas(data, preserve_index=False).to_reader()
-    raise InterfaceError(
-        f"a {type(data).__name__} is neither Arrow data nor a data frame"
-    )
+    raise InterfaceError(f"a {type(data).__name__} is neither Arrow data nor a data frame")
 
 
 class _Counted:

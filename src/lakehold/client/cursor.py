@@ -154,9 +154,7 @@ class Cursor:
         if self._closed:
             raise InterfaceError("the cursor is closed")
         if self.description is None:
-            raise InterfaceError(
-                "there is no result to fetch from: the statement returns no rows"
-            )
+            raise InterfaceError("there is no result to fetch from: the statement returns no rows")
 
     def _drop_result(self) -> None:
         self._rows = iter(())
@@ -188,14 +186,10 @@ def sql_type(field: pa.Field) -> str:
 def _description(schema: pa.Schema) -> tuple[Description, ...] | None:
     if not len(schema):
         return None
-    return tuple(
-        (field.name, sql_type(field), None, None, None, None, None) for field in schema
-    )
+    return tuple((field.name, sql_type(field), None, None, None, None, None) for field in schema)
 
 
-def _grouped(
-    sql: str, parameters: Iterable[Sequence[Any]]
-) -> Iterator[tuple[str, Sequence[Any]]]:
+def _grouped(sql: str, parameters: Iterable[Sequence[Any]]) -> Iterator[tuple[str, Sequence[Any]]]:
     """The statements to send: as they are, or with many rows of ``VALUES`` at once."""
     match = _VALUES.match(sql)
     if match is None:

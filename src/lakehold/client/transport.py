@@ -131,9 +131,7 @@ class Transport:
 
         return self._send(build, repeatable=content is None)
 
-    def _send(
-        self, build: Callable[[], httpx.Request], *, repeatable: bool
-    ) -> httpx.Response:
+    def _send(self, build: Callable[[], httpx.Request], *, repeatable: bool) -> httpx.Response:
         """Send, once more where the request was certainly not taken up."""
         for attempt in range(REFUSALS_MAX + 1):
             last = attempt == REFUSALS_MAX or not repeatable
@@ -207,9 +205,7 @@ class _network_errors:
     def __enter__(self) -> None:
         return None
 
-    def __exit__(
-        self, kind: object, error: BaseException | None, trace: object
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, httpx.HTTPError):
             raise _lost(error) from error
 
@@ -235,9 +231,7 @@ class ResultStream:
 
     closed = False
 
-    def __init__(
-        self, transport: Transport, response: httpx.Response, statement_id: UUID
-    ) -> None:
+    def __init__(self, transport: Transport, response: httpx.Response, statement_id: UUID) -> None:
         self._transport = transport
         self._response = response
         self._statement_id = statement_id

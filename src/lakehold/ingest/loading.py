@@ -97,9 +97,7 @@ class LoadSummary:
     columns: tuple[EngineColumn, ...]
 
 
-def preview(
-    staged: StagedFile, options: LoadOptions, rows: int = PREVIEW_ROWS
-) -> Preview:
+def preview(staged: StagedFile, options: LoadOptions, rows: int = PREVIEW_ROWS) -> Preview:
     """Infer the columns of a file and read its first rows.
 
     Raises:
@@ -115,9 +113,7 @@ def preview(
             if missing <= 0:
                 break
         table = pa.Table.from_batches(taken, schema=reader.schema)
-        return Preview(
-            source.columns, table, tuple(source.rejects()[:REJECTS_SHOWN_MAX])
-        )
+        return Preview(source.columns, table, tuple(source.rejects()[:REJECTS_SHOWN_MAX]))
 
 
 def load(
@@ -153,8 +149,7 @@ def load(
             rejected=len(rejects),
             rejects=tuple(rejects[:REJECTS_SHOWN_MAX]),
             columns=tuple(
-                replace(column, name=name)
-                for name, column in zip(names, columns, strict=True)
+                replace(column, name=name) for name, column in zip(names, columns, strict=True)
             ),
         )
 
@@ -235,9 +230,7 @@ def _split_columns(text: str) -> Iterator[str]:
 class _FileSource:
     """CSV, JSON and Parquet, through the engine's reader."""
 
-    def __init__(
-        self, staged: StagedFile, options: LoadOptions, kind: FileKind
-    ) -> None:
+    def __init__(self, staged: StagedFile, options: LoadOptions, kind: FileKind) -> None:
         delimiter = options.delimiter
         if delimiter is None and options.format == "tsv":
             delimiter = "\t"
@@ -270,8 +263,7 @@ class _ArrowSource:
         self._input = ArrowInput(staged)
         self._stream = self._input.reader
         self.columns = tuple(
-            EngineColumn(field.name, str(field.type).upper())
-            for field in self._stream.schema
+            EngineColumn(field.name, str(field.type).upper()) for field in self._stream.schema
         )
 
     def read(self, columns: Sequence[EngineColumn]) -> pa.RecordBatchReader:
@@ -286,20 +278,14 @@ class _ArrowSource:
 
 
 @contextmanager
-def _opened(
-    staged: StagedFile, options: LoadOptions
-) -> Iterator[_FileSource | _ArrowSource]:
+def _opened(staged: StagedFile, options: LoadOptions) -> Iterator[_FileSource | _ArrowSource]:
     kind = _KINDS.get(options.format)
     if kind is None and options.format != "arrow":
         raise UnsupportedMediaType(
             f"there is no file format {options.format!r}",
             hint="There are " + ", ".join(FORMATS),
         )
-    source = (
-        _ArrowSource(staged, options)
-        if kind is None
-        else _FileSource(staged, options, kind)
-    )
+    source = _ArrowSource(staged, options) if kind is None else _FileSource(staged, options, kind)
     try:
         if not source.columns:
             raise InvalidValue("the file has no columns")
@@ -342,16 +328,11 @@ class _Rows:
     def _reader(self, names: Sequence[str]) -> pa.RecordBatchReader:
         """A reader whose columns bear the table's names."""
         stream = self._source.read(self._columns)
-        fields = [
-            field.with_name(name)
-            for field, name in zip(stream.schema, names, strict=True)
-        ]
+        fields = [field.with_name(name) for field, name in zip(stream.schema, names, strict=True)]
         schema = pa.schema(fields)
         return pa.RecordBatchReader.from_batches(schema, self._batches(stream, schema))
 
-    def _batches(
-        self, stream: pa.RecordBatchReader, schema: pa.Schema
-    ) -> Iterator[pa.RecordBatch]:
+    def _batches(self, stream: pa.RecordBatchReader, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         try:
             for batch in stream:
                 self.count += batch.num_rows
@@ -383,16 +364,12 @@ def _matched(
     if not source.by_name and len(source.columns) == len(target):
         found = list(target)
     missing = [
-        column.name
-        for column, match in zip(source.columns, found, strict=True)
-        if match is None
+        column.name for column, match in zip(source.columns, found, strict=True) if match is None
     ]
     if missing:
         raise InvalidRequest(
             f"the table has no column {', '.join(quote(name) for name in missing[:10])}",
-            hint="It has "
-            + ", ".join(quote(column.name) for column in target[:50])
-            + ".",
+            hint="It has " + ", ".join(quote(column.name) for column in target[:50]) + ".",
         )
     matches = [match for match in found if match is not None]
     columns = tuple(

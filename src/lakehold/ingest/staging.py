@@ -41,9 +41,7 @@ class StagingArea:
             for left in folder.glob("staged-*"):
                 shutil.rmtree(left, ignore_errors=True)
         except OSError as error:
-            raise StorageFailed(
-                f"the staging folder cannot be used: {error.strerror}"
-            ) from error
+            raise StorageFailed(f"the staging folder cannot be used: {error.strerror}") from error
 
     @property
     def used_bytes(self) -> int:
@@ -95,18 +93,14 @@ class StagedFile:
         try:
             self._file.write(piece)
         except OSError as error:
-            raise StorageFailed(
-                f"the file cannot be staged: {error.strerror}"
-            ) from error
+            raise StorageFailed(f"the file cannot be staged: {error.strerror}") from error
 
     def finish(self) -> None:
         """Flush what was written; the file can be read from now on."""
         try:
             self._file.close()
         except OSError as error:
-            raise StorageFailed(
-                f"the file cannot be staged: {error.strerror}"
-            ) from error
+            raise StorageFailed(f"the file cannot be staged: {error.strerror}") from error
 
     def delete(self) -> None:
         """Delete the file and give its space back. Idempotent."""
@@ -137,25 +131,15 @@ class ArrowInput:
 
     def _open(self, staged: StagedFile) -> pa.RecordBatchReader:
         try:
-            source = (
-                pa.memory_map(str(staged.path)) if staged.length else pa.py_buffer(b"")
-            )
+            source = pa.memory_map(str(staged.path)) if staged.length else pa.py_buffer(b"")
             if _starts_with(staged.path, b"ARROW1"):
                 file = pa.ipc.open_file(source)
-                batches = (
-                    file.get_batch(number) for number in range(file.num_record_batches)
-                )
-                return pa.RecordBatchReader.from_batches(
-                    file.schema, self._validated(batches)
-                )
+                batches = (file.get_batch(number) for number in range(file.num_record_batches))
+                return pa.RecordBatchReader.from_batches(file.schema, self._validated(batches))
             stream = pa.ipc.open_stream(source)
-            return pa.RecordBatchReader.from_batches(
-                stream.schema, self._validated(iter(stream))
-            )
+            return pa.RecordBatchReader.from_batches(stream.schema, self._validated(iter(stream)))
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
-            raise InvalidRequest(
-                f"the body is not an Arrow IPC stream: {error}"
-            ) from error
+            raise InvalidRequest(f"the body is not an Arrow IPC stream: {error}") from error
 
     def _validated(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         try:

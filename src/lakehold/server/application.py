@@ -104,9 +104,7 @@ def create_application(parts: ServerParts) -> Litestar:
             health_routes(parts.readiness),
             login_routes(parts.access, authenticator),
             governed,
-            iceberg_routes(
-                parts.gateway, parts.access, authenticator, storage=parts.storage
-            ),
+            iceberg_routes(parts.gateway, parts.access, authenticator, storage=parts.storage),
             *parts.routes,
         ],
         exception_handlers={
@@ -130,9 +128,7 @@ def _openapi_route(application: Litestar, version: str) -> HTTPRouteHandler:
 
     @get("/openapi.json", sync_to_thread=False, summary="This document")
     def openapi() -> Response[bytes]:
-        return Response(
-            document, media_type="application/vnd.oai.openapi+json;version=3.1"
-        )
+        return Response(document, media_type="application/vnd.oai.openapi+json;version=3.1")
 
     return openapi
 
@@ -144,11 +140,7 @@ def _security_headers(app: ASGIApp) -> ASGIApp:
                 present = {name.lower() for name, _ in message["headers"]}
                 message["headers"] = [
                     *message["headers"],
-                    *(
-                        header
-                        for header in SECURITY_HEADERS
-                        if header[0] not in present
-                    ),
+                    *(header for header in SECURITY_HEADERS if header[0] not in present),
                 ]
             await send(message)
 

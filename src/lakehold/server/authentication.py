@@ -73,9 +73,11 @@ class Authenticator:
         self._authenticate = authenticate
         self._throttle = throttle if throttle is not None else FailureThrottle()
 
-    async def principal(
-        self, connection: ASGIConnection[Any, Any, Any, Any]
-    ) -> Principal:
+    def __deepcopy__(self, _memo: dict[int, Any]) -> Authenticator:
+        """Litestar copies the guards of a handler; there is one authenticator for all."""
+        return self
+
+    async def principal(self, connection: ASGIConnection[Any, Any, Any, Any]) -> Principal:
         """Return the principal of the request.
 
         Raises:
@@ -86,9 +88,7 @@ class Authenticator:
             address_of(connection), self._authenticate, bearer_token(connection)
         )
 
-    async def attempt(
-        self, address: str, check: Callable[[str], Any], secret: str
-    ) -> Any:
+    async def attempt(self, address: str, check: Callable[[str], Any], secret: str) -> Any:
         """Run a check of a secret in a thread, counting failures against ``address``."""
         self._throttle.check(address)
         try:
@@ -116,15 +116,8 @@ def bearer_token(connection: ASGIConnection[Any, Any, Any, Any]) -> str:
         )
     scheme, _, token = values[0].strip().partition(" ")
     token = token.strip()
-    if (
-        len(values) > 1
-        or scheme.lower() != "bearer"
-        or not token
-        or len(token) > TOKEN_LENGTH_MAX
-    ):
-        raise NotAuthenticated(
-            "the Authorization header must be 'Bearer <token>', once"
-        )
+    if len(values) > 1 or scheme.lower() != "bearer" or not token or len(token) > TOKEN_LENGTH_MAX:
+        raise NotAuthenticated("the Authorization header must be 'Bearer <token>', once")
     if not token.isascii() or not token.isprintable():
         raise NotAuthenticated("the token holds characters that no token has")
     return token

@@ -59,9 +59,7 @@ class ErrorBody(msgspec.Struct, frozen=True):
     error: ErrorDetail
 
 
-def error_detail(
-    error: LakeholdError, statement_id: uuid.UUID | None = None
-) -> ErrorDetail:
+def error_detail(error: LakeholdError, statement_id: uuid.UUID | None = None) -> ErrorDetail:
     """The fields of an error as they cross HTTP."""
     return ErrorDetail(
         code=error.code,
@@ -89,9 +87,7 @@ def _defect(exception: BaseException) -> InternalError:
         f"{frame.filename}:{frame.lineno} {frame.name}"
         for frame in traceback.extract_tb(exception.__traceback__)
     ]
-    _log.error(
-        "defect", reference=reference, type=type(exception).__qualname__, frames=frames
-    )
+    _log.error("defect", reference=reference, type=type(exception).__qualname__, frames=frames)
     _log.debug("defect message", reference=reference, message=str(exception))
     return InternalError(
         f"an internal error; its reference in the server's log is {reference}",
@@ -106,13 +102,9 @@ def _from_litestar(exception: HTTPException) -> LakeholdError:
     if status == 401:
         return NotAuthenticated("a Bearer token is needed")
     if status == 404:
-        return UndefinedObject(
-            "there is nothing at this path", hint="See /openapi.json."
-        )
+        return UndefinedObject("there is nothing at this path", hint="See /openapi.json.")
     if status == 405:
-        return MethodNotAllowed(
-            "this path has no such method", hint="See /openapi.json."
-        )
+        return MethodNotAllowed("this path has no such method", hint="See /openapi.json.")
     if status == 413:
         return RequestTooLarge("the body is larger than allowed here")
     if status == 415:
@@ -125,9 +117,7 @@ def _from_litestar(exception: HTTPException) -> LakeholdError:
 def _validation_text(exception: ValidationException) -> str:
     extra: Any = exception.extra
     if isinstance(extra, list) and extra and isinstance(extra[0], dict):
-        parts = [
-            f"{item.get('key', 'body')}: {item.get('message', '')}" for item in extra
-        ]
+        parts = [f"{item.get('key', 'body')}: {item.get('message', '')}" for item in extra]
         return "the request is not valid: " + "; ".join(parts)
     return "the request is not valid: " + str(exception.detail)
 
@@ -154,11 +144,7 @@ def error_response(
     )
 
 
-def handle_exception(
-    request: Request[Any, Any, Any], exception: Exception
-) -> Response[bytes]:
+def handle_exception(request: Request[Any, Any, Any], exception: Exception) -> Response[bytes]:
     """Litestar's exception handler for everything."""
     statement_id = getattr(exception, "statement_id", None)
-    return error_response(
-        exception, statement_id if isinstance(statement_id, uuid.UUID) else None
-    )
+    return error_response(exception, statement_id if isinstance(statement_id, uuid.UUID) else None)

@@ -60,11 +60,7 @@ class Listener:
         if host in {"0.0.0.0", "::"}:
             host = "localhost"
         scheme = "https" if self._address.certificate is not None else "http"
-        return (
-            f"{scheme}://[{host}]:{port}"
-            if ":" in host
-            else f"{scheme}://{host}:{port}"
-        )
+        return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
     def start(self) -> str:
         """Listen and serve in a thread; return the base URL once requests are answered."""
@@ -75,9 +71,7 @@ class Listener:
         self._thread.start()
         if not self._server.ready.wait(START_S) or not self._server.started:
             self.stop()
-            raise ConfigurationInvalid(
-                "the HTTP server did not start; its log says why"
-            )
+            raise ConfigurationInvalid("the HTTP server did not start; its log says why")
         return self.url
 
     def run(self) -> None:
@@ -101,9 +95,7 @@ class Listener:
             )[0]
             bound = socket.socket(family, kind, protocol)
         except OSError as error:
-            raise ConfigurationInvalid(
-                f"cannot listen on {host}: {error.strerror}"
-            ) from error
+            raise ConfigurationInvalid(f"cannot listen on {host}: {error.strerror}") from error
         try:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             bound.bind(target)
@@ -116,9 +108,7 @@ class Listener:
                     hint="Stop what listens there, or choose another port (0 takes any).",
                 ) from error
             reason = error.strerror or str(error)
-            raise ConfigurationInvalid(
-                f"cannot listen on {host}:{port}: {reason}"
-            ) from error
+            raise ConfigurationInvalid(f"cannot listen on {host}:{port}: {reason}") from error
         self._socket = bound
         return bound
 

@@ -75,14 +75,10 @@ _STATEMENT = _parameter(
 )
 _FILE_PARAMETERS = [
     _parameter("query", "format", "How the file is written.", {"enum": list(FORMATS)}),
-    _parameter(
-        "query", "compression", "Of the file.", {"enum": ["none", "gzip", "zstd"]}
-    ),
+    _parameter("query", "compression", "Of the file.", {"enum": ["none", "gzip", "zstd"]}),
     _parameter("query", "columns", "Names and types: 'id BIGINT, name VARCHAR'."),
     _parameter("query", "delimiter", "Of CSV."),
-    _parameter(
-        "query", "header", "Whether CSV begins with names.", {"type": "boolean"}
-    ),
+    _parameter("query", "header", "Whether CSV begins with names.", {"type": "boolean"}),
     _parameter(
         "query",
         "strict",
@@ -116,12 +112,8 @@ def _details(
                 _STATEMENT,
                 _parameter("query", "sql", in_query + "the statement."),
                 _parameter("query", "parameters", in_query + "its parameters as JSON."),
-                _parameter(
-                    "query", "timeout_s", in_query + "its limit.", {"type": "number"}
-                ),
-                _parameter(
-                    "query", "schema", in_query + "the schema of names without one."
-                ),
+                _parameter("query", "timeout_s", in_query + "its limit.", {"type": "number"}),
+                _parameter("query", "schema", in_query + "the schema of names without one."),
             ],
             "responses": {"200": _sql_response()},
         },
@@ -131,9 +123,7 @@ def _details(
                 _SESSION,
                 _STATEMENT,
                 _parameter("query", "table", "Where the rows go, as schema.table."),
-                _parameter(
-                    "query", "mode", "", {"enum": ["append", "create", "replace"]}
-                ),
+                _parameter("query", "mode", "", {"enum": ["append", "create", "replace"]}),
                 *_FILE_PARAMETERS,
             ],
         },
@@ -145,9 +135,7 @@ def _details(
             "responses": {
                 status: {
                     "description": text,
-                    "content": {
-                        JSON: {"schema": {"$ref": _REF.format(name="Readiness")}}
-                    },
+                    "content": {JSON: {"schema": {"$ref": _REF.format(name="Readiness")}}},
                 }
                 for status, text in (
                     ("200", "Every part is well"),
@@ -194,9 +182,7 @@ def openapi_document(routes: Iterable[Any], version: str) -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         path = route.path_format
-        if not isinstance(route, HTTPRoute) or not (
-            path.startswith("/v1/") or path in _OPEN_PATHS
-        ):
+        if not isinstance(route, HTTPRoute) or not (path.startswith("/v1/") or path in _OPEN_PATHS):
             continue
         for handler in route.route_handlers:
             for method in sorted(str(name) for name in handler.http_methods):
@@ -222,9 +208,7 @@ def openapi_document(routes: Iterable[Any], version: str) -> dict[str, Any]:
     }
 
 
-def _operation(
-    path: str, handler: HTTPRouteHandler, kinds: dict[str, type[Any]]
-) -> dict[str, Any]:
+def _operation(path: str, handler: HTTPRouteHandler, kinds: dict[str, type[Any]]) -> dict[str, Any]:
     answer = handler.parsed_fn_signature.return_type.annotation
     response: dict[str, Any] = {"description": "Done"}
     if isinstance(answer, type) and issubclass(answer, msgspec.Struct):
@@ -236,9 +220,7 @@ def _operation(
         "operationId": handler.handler_name,
         "summary": handler.summary or "",
         "parameters": [
-            _parameter("path", part[1:-1], "")
-            for part in path.split("/")
-            if part.startswith("{")
+            _parameter("path", part[1:-1], "") for part in path.split("/") if part.startswith("{")
         ],
         "responses": {
             str(handler.status_code): response,

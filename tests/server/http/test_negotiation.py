@@ -28,9 +28,7 @@ def test_the_most_liked_form_is_chosen(accept, chosen):
     assert negotiate(accept, FORMS) == chosen
 
 
-@pytest.mark.parametrize(
-    "accept", ["text/html", "application/json;q=0", "image/*", "text/csv;q=x"]
-)
+@pytest.mark.parametrize("accept", ["text/html", "application/json;q=0", "image/*", "text/csv;q=x"])
 def test_none_acceptable_is_refused(accept):
     with pytest.raises(NotAcceptable):
         negotiate(accept, FORMS)

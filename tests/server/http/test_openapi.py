@@ -52,9 +52,7 @@ def validate(
         assert value.keys() <= schema["properties"].keys(), f"{where}: {value.keys()}"
         for name, item in value.items():
             validate(item, schema["properties"][name], document, f"{where}.{name}")
-    elif isinstance(value, dict) and isinstance(
-        schema.get("additionalProperties"), dict
-    ):
+    elif isinstance(value, dict) and isinstance(schema.get("additionalProperties"), dict):
         for name, item in value.items():
             validate(item, schema["additionalProperties"], document, f"{where}.{name}")
     if isinstance(value, list) and "items" in schema:
@@ -78,13 +76,9 @@ def test_every_reference_is_defined(document):
 
 
 def test_operations_are_named_once(document):
-    names = [
-        op["operationId"] for path in document["paths"].values() for op in path.values()
-    ]
+    names = [op["operationId"] for path in document["paths"].values() for op in path.values()]
     assert len(names) == len(set(names))
-    assert all(
-        op["summary"] for path in document["paths"].values() for op in path.values()
-    )
+    assert all(op["summary"] for path in document["paths"].values() for op in path.values())
 
 
 def answers(http, schema):
@@ -107,25 +101,19 @@ def answers(http, schema):
     ran = http.post("/v1/sql", json={"sql": "SELECT CAST('x' AS INTEGER)"})
     statement_id = ran.headers["lakehold-statement-id"]
     yield call("GET", "/v1/statements/{statement_id}", f"/v1/statements/{statement_id}")
-    yield call(
-        "DELETE", "/v1/statements/{statement_id}", f"/v1/statements/{statement_id}"
-    )
+    yield call("DELETE", "/v1/statements/{statement_id}", f"/v1/statements/{statement_id}")
     yield call("GET", "/v1/whoami")
     yield call("POST", "/v1/login", json={"secret": "wrong", "name": "x"})
     made = call("POST", "/v1/tokens", json={"name": "temporary", "expires_in_s": 60})
     yield made
     listed = call("GET", "/v1/tokens")
     yield listed
-    token_id = next(
-        t["id"] for t in listed[2].json()["tokens"] if t["name"] == "temporary"
-    )
+    token_id = next(t["id"] for t in listed[2].json()["tokens"] if t["name"] == "temporary")
     yield call("DELETE", "/v1/tokens/{token_id}", f"/v1/tokens/{token_id}")
     yield call("GET", "/v1/audit/verify")
     file = b"a,b\n1,x\nq,y\n"
     yield call("POST", "/v1/load/preview", "/v1/load/preview?format=csv", content=file)
-    query = (
-        f"?format=csv&mode=create&table={schema}.loaded&columns=a INTEGER, b VARCHAR"
-    )
+    query = f"?format=csv&mode=create&table={schema}.loaded&columns=a INTEGER, b VARCHAR"
     yield call("POST", "/v1/load", "/v1/load" + query, content=file)
 
 
@@ -136,9 +124,7 @@ def test_every_operation_answers_as_documented(http, schema, document):
         operation = document["paths"][path][method.lower()]
         documented = operation["responses"].get(str(response.status_code))
         if documented is None:
-            assert response.status_code >= 400, (
-                f"{method} {path}: {response.status_code}"
-            )
+            assert response.status_code >= 400, f"{method} {path}: {response.status_code}"
             documented = operation["responses"]["default"]
         if "content" not in documented:
             assert response.content == b"" or path == "/openapi.json"
@@ -150,7 +136,5 @@ def test_every_operation_answers_as_documented(http, schema, document):
             document,
             f"{method} {path}",
         )
-    documented_all = {
-        (m, path) for path, item in document["paths"].items() for m in item
-    }
+    documented_all = {(m, path) for path, item in document["paths"].items() for m in item}
     assert documented_all == seen

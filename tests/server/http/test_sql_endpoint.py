@@ -132,9 +132,7 @@ def test_an_arrow_body_is_the_relation_input(http, schema):
         headers=headers,
     )
     assert inserted.json()["affected"] == 1
-    assert run(http, f"SELECT count(*), count(b) FROM {schema}.t").json()["rows"] == [
-        [3, 1]
-    ]
+    assert run(http, f"SELECT count(*), count(b) FROM {schema}.t").json()["rows"] == [[3, 1]]
 
 
 def test_a_session_keeps_a_transaction(http, schema):
@@ -191,9 +189,7 @@ def test_wrong_sql_names_the_position(http):
     ],
 )
 def test_a_malformed_body_is_a_typed_error(http, body, status):
-    response = http.post(
-        "/v1/sql", content=body, headers={"Content-Type": "application/json"}
-    )
+    response = http.post("/v1/sql", content=body, headers={"Content-Type": "application/json"})
     assert response.status_code == status, response.text
     error_of(response)
 
@@ -295,9 +291,7 @@ def test_a_bomb_is_refused_before_it_unfolds(http):
 )
 def test_without_a_good_token_there_is_401_and_a_challenge(platform, header):
     headers = {"Authorization": header} if header else {}
-    response = httpx.post(
-        platform.url + "/v1/sql", json={"sql": "SELECT 1"}, headers=headers
-    )
+    response = httpx.post(platform.url + "/v1/sql", json={"sql": "SELECT 1"}, headers=headers)
     assert response.status_code == 401
     assert response.headers["www-authenticate"].startswith("Bearer")
     assert error_of(response)["sqlstate"] == "28000"
@@ -404,17 +398,13 @@ def test_statements_of_others_are_not_known(platform, http, analyst_token):
 def test_nothing_is_left_of_staged_bodies(platform, http):
     headers = {"Content-Type": ARROW}
     http.post("/v1/sql?sql=SELECT+*+FROM+input", content=b"nope", headers=headers)
-    http.post(
-        "/v1/sql?sql=SELEC", content=arrow_bytes(pa.table({"a": [1]})), headers=headers
-    )
+    http.post("/v1/sql?sql=SELEC", content=arrow_bytes(pa.table({"a": [1]})), headers=headers)
     eventually(lambda: platform.parts.staging.used_bytes == 0)
 
 
 def test_bytes_and_numbers_survive_json(http):
     sql = "SELECT 'NaN'::DOUBLE, 9223372036854775807, 170141183460469231731687303715884105727::HUGEINT, '\\xFF'::BLOB"
-    assert run(http, sql).json()["rows"] == [
-        ["NaN", 2**63 - 1, str(2**127 - 1), "/w=="]
+    assert run(http, sql).json()["rows"] == [["NaN", 2**63 - 1, str(2**127 - 1), "/w=="]]
+    assert msgspec.json.decode(run(http, "SELECT [1, NULL], {'a': 1}").content)["rows"] == [
+        [[1, None], {"a": 1}]
     ]
-    assert msgspec.json.decode(run(http, "SELECT [1, NULL], {'a': 1}").content)[
-        "rows"
-    ] == [[[1, None], {"a": 1}]]

@@ -73,9 +73,7 @@ class FileReader:
         path: the file; nothing outside of its folder can be reached.
     """
 
-    def __init__(
-        self, path: Path, options: FileOptions, *, memory: str = MEMORY
-    ) -> None:
+    def __init__(self, path: Path, options: FileOptions, *, memory: str = MEMORY) -> None:
         self._path = path
         self._options = options
         self._dialect: tuple[str, ...] | None = None
@@ -158,9 +156,7 @@ class FileReader:
             f"TimestampFormat, Columns FROM sniff_csv({self._literal_path()}, {', '.join(options)})"
         ).fetchone()
         assert found is not None
-        delimiter, quote, escape, new_line, skip, header, dates, moments, columns = (
-            found
-        )
+        delimiter, quote, escape, new_line, skip, header, dates, moments, columns = found
         self.has_header = bool(header)
         dialect = [
             f"delim = {_literal(delimiter)}",
@@ -261,9 +257,7 @@ class FileReader:
         reader = self._run(sql).to_arrow_reader(BATCH_ROWS)
         width = len(columns)
         schema = pa.schema([reader.schema.field(position) for position in range(width)])
-        return pa.RecordBatchReader.from_batches(
-            schema, self._fitting(reader, schema, columns)
-        )
+        return pa.RecordBatchReader.from_batches(schema, self._fitting(reader, schema, columns))
 
     def _fitting(
         self,
@@ -279,9 +273,7 @@ class FileReader:
                 batch = batch.filter(pa.compute.invert(unfit))
             yield pa.RecordBatch.from_arrays(batch.columns[:width], schema=schema)
 
-    def _reject_lines(
-        self, batch: pa.RecordBatch, columns: Sequence[EngineColumn]
-    ) -> None:
+    def _reject_lines(self, batch: pa.RecordBatch, columns: Sequence[EngineColumn]) -> None:
         width = len(columns)
         for row in batch.to_pylist():
             if len(self._line_rejects) >= REJECTS_MAX:
@@ -293,9 +285,7 @@ class FileReader:
                 Reject(int(row[number]), column, reason, line[:REJECTED_TEXT_MAX])
             )
 
-    def _line_reason(
-        self, line: str, columns: Sequence[EngineColumn]
-    ) -> tuple[str | None, str]:
+    def _line_reason(self, line: str, columns: Sequence[EngineColumn]) -> tuple[str | None, str]:
         cursor = self._database.cursor()
         valid = cursor.execute("SELECT json_valid($1)", [line]).fetchone()
         if valid is None or not valid[0]:

@@ -38,8 +38,6 @@ def audit_routes(ledger: Ledger) -> Router:
         if ADMIN_ROLE not in request.user.roles:
             raise PermissionDenied("only an administrator may verify the ledger")
         found = ledger.verify()
-        return VerificationAnswer(
-            found.ok, found.records, found.first_bad, found.reason
-        )
+        return VerificationAnswer(found.ok, found.records, found.first_bad, found.reason)
 
     return Router("/audit", route_handlers=[verify])

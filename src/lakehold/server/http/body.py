@@ -65,9 +65,7 @@ class _Gzip:
 
 class _Zstandard:
     def __init__(self) -> None:
-        decompressor = zstandard.ZstdDecompressor(
-            max_window_size=_ZSTD_WINDOW_BYTES_MAX
-        )
+        decompressor = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW_BYTES_MAX)
         self._inflate = decompressor.decompressobj(read_across_frames=False)
 
     def decode(self, piece: bytes) -> list[bytes]:
@@ -146,9 +144,7 @@ def _too_large(limit_bytes: int) -> RequestTooLarge:
     )
 
 
-async def read_json(
-    request: AnyRequest, kind: type[T], limit_bytes: int = JSON_BYTES_MAX
-) -> T:
+async def read_json(request: AnyRequest, kind: type[T], limit_bytes: int = JSON_BYTES_MAX) -> T:
     """Read a JSON body as ``kind``.
 
     Raises:

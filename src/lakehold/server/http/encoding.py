@@ -90,9 +90,7 @@ class ArrowEncoder:
 
     def start(self, head: ResultHead) -> bytes:
         fields = [
-            field.with_metadata(
-                {**(field.metadata or {}), TYPE_KEY: column.type.encode()}
-            )
+            field.with_metadata({**(field.metadata or {}), TYPE_KEY: column.type.encode()})
             for field, column in zip(head.schema, head.columns, strict=True)
         ]
         schema = pa.schema(fields, metadata=head.schema.metadata)
@@ -102,9 +100,7 @@ class ArrowEncoder:
 
     def batch(self, batch: pa.RecordBatch) -> Iterator[bytes]:
         assert self._writer is not None
-        self._writer.write_batch(
-            pa.RecordBatch.from_arrays(batch.columns, schema=self._schema)
-        )
+        self._writer.write_batch(pa.RecordBatch.from_arrays(batch.columns, schema=self._schema))
         yield self._sink.take()
 
     def finish(self, tail: ResultTail) -> bytes | None:
@@ -184,9 +180,7 @@ class NdjsonEncoder:
     def batch(self, batch: pa.RecordBatch) -> Iterator[bytes]:
         names = self._names
         for part in _parts(batch):
-            rows = (
-                dict(zip(names, row, strict=True)) for row in _rows(part, self._types)
-            )
+            rows = (dict(zip(names, row, strict=True)) for row in _rows(part, self._types))
             yield _json.encode_lines(rows)
 
     def finish(self, tail: ResultTail) -> bytes | None:
@@ -206,10 +200,7 @@ class CsvEncoder:
         if not self._names:
             return b""
         return (
-            ",".join(
-                '"' + name.replace('"', '""') + '"' for name in self._names
-            ).encode()
-            + b"\n"
+            ",".join('"' + name.replace('"', '""') + '"' for name in self._names).encode() + b"\n"
         )
 
     def batch(self, batch: pa.RecordBatch) -> Iterator[bytes]:
@@ -221,9 +212,7 @@ class CsvEncoder:
             ]
             sink = io.BytesIO()
             positions = [str(position) for position in range(len(columns))]
-            pa.csv.write_csv(
-                pa.RecordBatch.from_arrays(columns, positions), sink, options
-            )
+            pa.csv.write_csv(pa.RecordBatch.from_arrays(columns, positions), sink, options)
             yield sink.getvalue()
 
     def finish(self, tail: ResultTail) -> bytes | None:
@@ -243,9 +232,7 @@ def _csv_column(column: pa.Array, sql_type: str) -> pa.Array:
 def _csv_text(value: Any) -> str | None:
     if value is None or isinstance(value, str):
         return value
-    return (
-        str(value) if isinstance(value, int | float) else _json.encode(value).decode()
-    )
+    return str(value) if isinstance(value, int | float) else _json.encode(value).decode()
 
 
 def _parts(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
@@ -255,8 +242,7 @@ def _parts(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
 
 def _rows(batch: pa.RecordBatch, types: list[str]) -> list[tuple[Any, ...]]:
     columns = [
-        json_values(column, sql_type)
-        for column, sql_type in zip(batch.columns, types, strict=True)
+        json_values(column, sql_type) for column, sql_type in zip(batch.columns, types, strict=True)
     ]
     return list(zip(*columns, strict=True))
 

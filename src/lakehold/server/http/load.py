@@ -86,9 +86,7 @@ def load_routes(parts: SqlParts) -> Router:
     """``/v1/load`` and ``/v1/load/preview``."""
 
     async def in_worker(work: Any, *arguments: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(
-            parts.loads, work, *arguments
-        )
+        return await asyncio.get_running_loop().run_in_executor(parts.loads, work, *arguments)
 
     @post("/", status_code=200, summary="Load a file into a table")
     async def load_file(request: Request[Principal, Any, Any]) -> LoadAnswer:
@@ -129,9 +127,7 @@ def _load(
     statement_id: UUID,
 ) -> LoadSummary:
     def execute(sql: str, relations: Mapping[str, Any]) -> Any:
-        return gateway.execute(
-            session, sql, relations=relations, statement_id=statement_id
-        )
+        return gateway.execute(session, sql, relations=relations, statement_id=statement_id)
 
     def describe(table: str) -> Sequence[EngineColumn]:
         result = gateway.execute(session, f"DESCRIBE {table}")

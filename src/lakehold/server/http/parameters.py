@@ -35,9 +35,7 @@ def read_parameters(
         raise InvalidParameter(f"a statement has at most {PARAMETERS_MAX} parameters")
     if isinstance(wire, dict):
         return {name: _read(value, f"${name}") for name, value in wire.items()}
-    return [
-        _read(value, f"number {position}") for position, value in enumerate(wire, 1)
-    ]
+    return [_read(value, f"number {position}") for position, value in enumerate(wire, 1)]
 
 
 def _read(value: Any, name: str) -> Any:

@@ -68,9 +68,7 @@ def session_routes(gateway: Gateway) -> Router:
         return _describe(await run_sync(opened), in_transaction=False)
 
     @get("/{session_id:str}", sync_to_thread=True, summary="A session")
-    def read_session(
-        request: Request[Principal, Any, Any], session_id: str
-    ) -> SessionDescription:
+    def read_session(request: Request[Principal, Any, Any], session_id: str) -> SessionDescription:
         session = gateway.find_session(request.user, parse_id(session_id, "session id"))
         return _describe(session, in_transaction=gateway.in_transaction(session))
 
@@ -79,9 +77,7 @@ def session_routes(gateway: Gateway) -> Router:
         session = gateway.find_session(request.user, parse_id(session_id, "session id"))
         gateway.close_session(session.id)
 
-    return Router(
-        "/sessions", route_handlers=[open_session, read_session, close_session]
-    )
+    return Router("/sessions", route_handlers=[open_session, read_session, close_session])
 
 
 def session_of(request: Request[Principal, Any, Any]) -> UUID | None:

@@ -111,9 +111,7 @@ async def respond(
 
     def execute() -> Any:
         arrow = ArrowInput(staged) if staged is not None else None
-        relations: Mapping[str, pa.RecordBatchReader] = (
-            {"input": arrow.reader} if arrow else {}
-        )
+        relations: Mapping[str, pa.RecordBatchReader] = {"input": arrow.reader} if arrow else {}
         try:
             return parts.gateway.execute(
                 find_session(parts.gateway, request, asked.schema),
@@ -134,9 +132,7 @@ async def respond(
 
     coding = None
     if media != ARROW:
-        coding = accepts_encoding(
-            request.headers.get("accept-encoding", ""), ("zstd", "gzip")
-        )
+        coding = accepts_encoding(request.headers.get("accept-encoding", ""), ("zstd", "gzip"))
     call = StatementCall(request.user, statement_id, execute, release, media, coding)
     return await parts.runner.respond(request, call)
 
@@ -155,9 +151,7 @@ def find_session(
     return gateway.find_session(request.user, session_id)
 
 
-async def stage_body(
-    request: Request[Any, Any, Any], staging: StagingArea
-) -> StagedFile:
+async def stage_body(request: Request[Any, Any, Any], staging: StagingArea) -> StagedFile:
     """Write the body to a staged file; nothing is left behind if that fails."""
     staged = await run_sync(staging.create)
     try:
@@ -179,9 +173,7 @@ def check_statement(asked: SqlRequest) -> None:
     if "\0" in asked.sql:
         raise InvalidRequest("a statement cannot hold a NUL character")
     if asked.timeout_s is not None and not 0 < asked.timeout_s <= TIMEOUT_MAX_S:
-        raise InvalidRequest(
-            f"timeout_s must be above 0 and at most {TIMEOUT_MAX_S:.0f}"
-        )
+        raise InvalidRequest(f"timeout_s must be above 0 and at most {TIMEOUT_MAX_S:.0f}")
 
 
 def _from_query(request: Request[Any, Any, Any]) -> SqlRequest:
@@ -192,14 +184,10 @@ def _from_query(request: Request[Any, Any, Any]) -> SqlRequest:
             hint=f"With a body of {ARROW}, give it in the query string: ?sql=INSERT INTO …",
         )
     try:
-        parameters = (
-            msgspec.json.decode(found["parameters"]) if "parameters" in found else None
-        )
+        parameters = msgspec.json.decode(found["parameters"]) if "parameters" in found else None
         timeout_s = float(found["timeout_s"]) if "timeout_s" in found else None
     except (msgspec.DecodeError, ValueError) as error:
-        raise InvalidRequest(
-            f"parameters must be JSON and timeout_s a number: {error}"
-        ) from error
+        raise InvalidRequest(f"parameters must be JSON and timeout_s a number: {error}") from error
     if not isinstance(parameters, list | dict | None):
         raise InvalidRequest("parameters must be a JSON list or object")
     return SqlRequest(found["sql"], parameters, timeout_s, found.get("schema"))

@@ -66,25 +66,19 @@ def statement_routes(gateway: Gateway) -> Router:
 
     @get("/", sync_to_thread=True, summary="The caller's running statements")
     def list_statements(request: Request[Principal, Any, Any]) -> StatementList:
-        return StatementList(
-            [_state(statement) for statement in gateway.statements(request.user)]
-        )
+        return StatementList([_state(statement) for statement in gateway.statements(request.user)])
 
     @get(
         "/{statement_id:str}",
         sync_to_thread=True,
         summary="A statement's state and error",
     )
-    def read_statement(
-        request: Request[Principal, Any, Any], statement_id: str
-    ) -> StatementState:
+    def read_statement(request: Request[Principal, Any, Any], statement_id: str) -> StatementState:
         wanted = parse_id(statement_id, "statement id")
         return _state(gateway.statement(request.user, wanted))
 
     @delete("/{statement_id:str}", sync_to_thread=True, summary="Cancel a statement")
-    def cancel_statement(
-        request: Request[Principal, Any, Any], statement_id: str
-    ) -> None:
+    def cancel_statement(request: Request[Principal, Any, Any], statement_id: str) -> None:
         gateway.cancel(request.user, parse_id(statement_id, "statement id"))
 
     return Router(

@@ -72,9 +72,7 @@ class StatementRunner:
 
     def __init__(self, cancel: Callable[[Principal, UUID], object]) -> None:
         self._cancel = cancel
-        self._workers = ThreadPoolExecutor(
-            WORKERS_MAX, thread_name_prefix="lakehold-statement"
-        )
+        self._workers = ThreadPoolExecutor(WORKERS_MAX, thread_name_prefix="lakehold-statement")
         self._controls = ThreadPoolExecutor(4, thread_name_prefix="lakehold-cancel")
         self._active = 0
         self._endings: set[asyncio.Task[None]] = set()
@@ -89,9 +87,7 @@ class StatementRunner:
         self._workers.shutdown(wait=True, cancel_futures=True)
         self._controls.shutdown(wait=True)
 
-    async def respond(
-        self, request: Request[Any, Any, Any], call: StatementCall
-    ) -> Response[Any]:
+    async def respond(self, request: Request[Any, Any, Any], call: StatementCall) -> Response[Any]:
         """Run ``call`` and return the response that will stream its result."""
         production = Production(call)
         if self._active >= WORKERS_MAX:
@@ -120,17 +116,13 @@ class StatementRunner:
     def _in_worker(self, work: Callable[[], Any]) -> asyncio.Future[Any]:
         return asyncio.get_running_loop().run_in_executor(self._workers, work)
 
-    def _end_later(
-        self, production: Production, pending: asyncio.Future[Any] | None
-    ) -> None:
+    def _end_later(self, production: Production, pending: asyncio.Future[Any] | None) -> None:
         """Cancel if it still runs, and release everything, whatever happens to the request."""
         task = asyncio.create_task(self._end(production, pending))
         self._endings.add(task)
         task.add_done_callback(self._endings.discard)
 
-    async def _end(
-        self, production: Production, pending: asyncio.Future[Any] | None
-    ) -> None:
+    async def _end(self, production: Production, pending: asyncio.Future[Any] | None) -> None:
         loop = asyncio.get_running_loop()
         call = production.call
         try:
@@ -166,23 +158,15 @@ class StatementRunner:
             while chunk is not None and not gone.done():
                 following = self._in_worker(production.next)
                 async with asyncio.timeout(STALL_S):
-                    await send(
-                        {"type": "http.response.body", "body": chunk, "more_body": True}
-                    )
-                await asyncio.wait(
-                    {following, gone}, return_when=asyncio.FIRST_COMPLETED
-                )
+                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                await asyncio.wait({following, gone}, return_when=asyncio.FIRST_COMPLETED)
                 if not following.done():
                     return
                 chunk = following.result()
             if production.complete and not gone.done():
-                await send(
-                    {"type": "http.response.body", "body": b"", "more_body": False}
-                )
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
         except TimeoutError:
-            _log.warning(
-                "stalled client", statement_id=str(production.call.statement_id)
-            )
+            _log.warning("stalled client", statement_id=str(production.call.statement_id))
         finally:
             gone.cancel()
             self._end_later(production, following)
@@ -255,9 +239,7 @@ class Production:
                 for piece in encoder.batch(batch):
                     pieces.append(compress.feed(piece))
                     size += len(pieces[-1])
-                    if size >= CHUNK_BYTES or (
-                        size and time.perf_counter() - since > CHUNK_S
-                    ):
+                    if size >= CHUNK_BYTES or (size and time.perf_counter() - since > CHUNK_S):
                         yield _joined(pieces)
                         pieces, size, since, sent = [], 0, time.perf_counter(), True
         except Exception as failure:
@@ -272,20 +254,14 @@ class Production:
 
     def _head(self) -> ResultHead:
         result = self._result
-        columns = [
-            ColumnDescription(column.name, column.type) for column in result.columns
-        ]
-        return ResultHead(
-            str(self.call.statement_id), result.kind, columns, result.schema
-        )
+        columns = [ColumnDescription(column.name, column.type) for column in result.columns]
+        return ResultHead(str(self.call.statement_id), result.kind, columns, result.schema)
 
     def _tail(self, error: LakeholdError | None) -> ResultTail:
         return ResultTail(
             affected=self._result.affected,
             duration_ms=self._elapsed_ms(),
-            error=error_detail(error, self.call.statement_id)
-            if error is not None
-            else None,
+            error=error_detail(error, self.call.statement_id) if error is not None else None,
         )
 
     def _elapsed_ms(self) -> float:

@@ -84,9 +84,7 @@ def login_routes(access: Access, authenticator: Authenticator) -> Router:
     async def login(request: Request[Any, Any, Any]) -> NewToken:
         wanted = await read_json(request, LoginRequest)
         exchange = partial(_exchange, access, wanted.name)
-        token: str = await authenticator.attempt(
-            address_of(request), exchange, wanted.secret
-        )
+        token: str = await authenticator.attempt(address_of(request), exchange, wanted.secret)
         return NewToken(token)
 
     return Router("/v1/login", route_handlers=[login])
@@ -104,9 +102,7 @@ def whoami_routes() -> Router:
         principal = request.user
         parts = bearer_token(request).split("_")
         token_id = parts[1] if len(parts) == 3 and parts[0] == "lh" else None
-        return WhoAmI(
-            str(principal.id), principal.name, sorted(principal.roles), token_id
-        )
+        return WhoAmI(str(principal.id), principal.name, sorted(principal.roles), token_id)
 
     return Router("/whoami", route_handlers=[whoami])
 
@@ -119,9 +115,7 @@ def token_routes(access: Access) -> Router:
         wanted = await read_json(request, TokenRequest)
         seconds = wanted.expires_in_s
         if seconds is not None and not 0 < seconds <= EXPIRES_MAX_S:
-            raise InvalidRequest(
-                f"expires_in_s must be above 0 and at most {EXPIRES_MAX_S}"
-            )
+            raise InvalidRequest(f"expires_in_s must be above 0 and at most {EXPIRES_MAX_S}")
         token = await run_sync(
             partial(
                 access.create_token,
