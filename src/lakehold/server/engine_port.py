@@ -323,7 +323,8 @@ def for_writing(metadata: Json) -> Json:
     wanted = {reference["snapshot-id"] for reference in (metadata.get("refs") or {}).values()}
     wanted.add(metadata.get("current-snapshot-id"))
     snapshots = [s for s in metadata.get("snapshots") or () if s["snapshot-id"] in wanted]
-    return {**metadata, "snapshots": snapshots, "snapshot-log": [], "metadata-log": []}
+    shown = {key: value for key, value in metadata.items() if value is not None}
+    return {**shown, "snapshots": snapshots, "snapshot-log": [], "metadata-log": []}
 
 
 def _error(error: LakeholdError) -> bytes:

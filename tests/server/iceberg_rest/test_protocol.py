@@ -55,7 +55,7 @@ def test_the_prefix_may_be_given(http: httpx.Client, namespace: str) -> None:
     assert http.get(f"lake/namespaces/{namespace}").status_code == 200
 
 
-@pytest.mark.parametrize("header", [None, "Bearer lh_no_token", "Basic x", "Bearer "])
+@pytest.mark.parametrize("header", [None, "Bearer lh_no_token", "Basic x", "Bearer"])
 def test_no_good_token_is_not_authorized(lake: LakeServer, header: str | None) -> None:
     headers = {} if header is None else {"Authorization": header}
     for path in ("config", "namespaces", "namespaces/main/tables/t"):

@@ -116,6 +116,11 @@ def as_identifier(name: TableName) -> Json:
     return {"namespace": list(name.namespace), "name": name.table}
 
 
+def as_metadata(metadata: Json) -> Json:
+    """Metadata as the specification writes it: what has no value is left out."""
+    return {key: value for key, value in metadata.items() if value is not None}
+
+
 def required(body: Json, key: str, kind: type[Item]) -> Item:
     """A member that must be there.
 

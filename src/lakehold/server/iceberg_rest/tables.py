@@ -15,6 +15,7 @@ from lakehold.server.iceberg_rest.requests import (
     Json,
     Request,
     as_identifier,
+    as_metadata,
     checked,
     identifier,
     objects,
@@ -86,7 +87,7 @@ def table_exists(request: Request) -> Answer:
 def commit_table(request: Request) -> Answer:
     table = request.catalog.tables.commit(_commit(request.json(), request.table()))
     return Answer(
-        body={"metadata-location": table.metadata_location, "metadata": table.metadata},
+        body={"metadata-location": table.metadata_location, "metadata": as_metadata(table.metadata)},
         headers=_tag_headers(table),
     )
 
@@ -149,7 +150,7 @@ def _loaded(
     delegated = "vended-credentials" in [item.strip() for item in asked.split(",")]
     body: Json = {
         "metadata-location": table.metadata_location,
-        "metadata": table.metadata,
+        "metadata": as_metadata(table.metadata),
         "config": request.storage.config(delegated=delegated),
     }
     if delegated:

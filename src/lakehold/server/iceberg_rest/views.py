@@ -8,6 +8,7 @@ from lakehold.server.iceberg_rest.requests import (
     Answer,
     Request,
     as_identifier,
+    as_metadata,
     checked,
     identifier,
     objects,
@@ -72,7 +73,7 @@ def _loaded(view: LoadedView) -> Answer:
     return Answer(
         body={
             "metadata-location": view.metadata_location,
-            "metadata": view.metadata,
+            "metadata": as_metadata(view.metadata),
             "config": {},
         }
     )
