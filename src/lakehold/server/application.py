@@ -12,6 +12,7 @@ import msgspec
 from anyio.to_thread import run_sync
 from litestar import Litestar, Response, Router, get
 from litestar.enums import ScopeType
+from litestar.connection import ASGIConnection
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -78,9 +79,14 @@ def create_application(parts: ServerParts) -> Litestar:
     runner = StatementRunner(parts.gateway.cancel)
     loads = ThreadPoolExecutor(LOADS_MAX, thread_name_prefix="lakehold-load")
     sql_parts = SqlParts(parts.gateway, runner, parts.staging, loads)
+
+    async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: Any) -> None:
+        # A function: Litestar copies what it is given in depth, and would copy a method's object.
+        await authenticator.guard(connection, handler)
+
     governed = Router(
         "/v1",
-        guards=[authenticator.guard],
+        guards=[guard],
         route_handlers=[
             sql_routes(sql_parts),
             load_routes(sql_parts),
