@@ -8,6 +8,7 @@ user's text.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -156,6 +157,10 @@ def insert_plan(
             write_expression(quote(f"c{number}"), item) for number, item in enumerate(targets)
         ] + [write_expression(_default(item), item) for item in missing]
         body = f"SELECT {', '.join(chosen)} FROM ({body}) AS rows({inner})"
+    order = _order(relation, [*targets, *missing])
+    if order:
+        inner = ", ".join(quote(item.name) for item in [*targets, *missing])
+        body = f"SELECT * FROM ({body}) AS rows({inner}) ORDER BY {order}"
     listed = ", ".join(quote(item.name) for item in [*targets, *missing])
     verify(
         scope.parser.tree(body),
@@ -163,6 +168,31 @@ def insert_plan(
         scans=frozenset(binder.bound.scans),
     )
     return as_plan(f"INSERT INTO {TARGET} ({listed}) {body}", binder, scope)
+
+
+_SORT = re.compile(
+    r"(?:(?P<transform>\w+)\((?:\d+, )?(?P<inner>.+)\)|(?P<plain>.+?)) "
+    r"(?P<rest>(?:ASC|DESC) NULLS (?:FIRST|LAST))\Z"
+)
+
+
+def _order(relation: Relation, targets: list[Column]) -> str:
+    """ORDER BY for the table's sort order.
+
+    Rows in the order of a column are in the order of its year, month, day, hour and prefix
+    too; only a bucket's order is another, and is left to maintenance.
+    """
+    names = {fold(item.name) for item in targets}
+    terms = []
+    for text in relation.sort_order:
+        found = _SORT.match(text)
+        if found is None or found["transform"] == "bucket":
+            continue
+        shown = found["inner"] or found["plain"]
+        name = shown[1:-1].replace('""', '"') if shown.startswith('"') else shown
+        if fold(name) in names:
+            terms.append(f"{quote(name)} {found['rest']}")
+    return ", ".join(terms)
 
 
 def _insert_query(text: str, targets: list[Column], scope: Scope, binder: Binder) -> str:

@@ -318,13 +318,22 @@ def for_writing(metadata: Json) -> Json:
     """Metadata without the history that a writer does not need.
 
     Only snapshots that a branch or tag points at remain, as with ``snapshots=refs`` in the
-    REST specification; so a commit does not become slower as history grows.
+    REST specification; so a commit does not become slower as history grows. Nor does it need
+    the sort order: DuckDB-Iceberg 1.5.5 refuses to write into a sorted table, so the gateway
+    sorts the rows and the engine is shown an unsorted one.
     """
     wanted = {reference["snapshot-id"] for reference in (metadata.get("refs") or {}).values()}
     wanted.add(metadata.get("current-snapshot-id"))
     snapshots = [s for s in metadata.get("snapshots") or () if s["snapshot-id"] in wanted]
     shown = {key: value for key, value in metadata.items() if value is not None}
-    return {**shown, "snapshots": snapshots, "snapshot-log": [], "metadata-log": []}
+    return {
+        **shown,
+        "snapshots": snapshots,
+        "snapshot-log": [],
+        "metadata-log": [],
+        "sort-orders": [{"order-id": 0, "fields": []}],
+        "default-sort-order-id": 0,
+    }
 
 
 def _error(error: LakeholdError) -> bytes:
