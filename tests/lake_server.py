@@ -63,7 +63,11 @@ class LakeServer:
     def sql(self, text: str, token: str | None = None) -> list[tuple[object, ...]]:
         """Run a statement through the gateway; returns its rows."""
         result = self.gateway.execute(self.session(token), text)
-        return [tuple(row.values()) for batch in result.batches() for row in batch.to_pylist()]
+        return [
+            row
+            for batch in result.batches()
+            for row in zip(*(column.to_pylist() for column in batch.columns), strict=True)
+        ]
 
     def principal(self, *grants: str) -> str:
         """A token of a new user whose own role has these grants.

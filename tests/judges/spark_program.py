@@ -41,16 +41,25 @@ def session(uri: str, token: str) -> SparkSession:
 
 
 STATEMENTS = (
-    ("create", "CREATE TABLE {t} (id BIGINT, name STRING, at TIMESTAMP) USING iceberg "
-     "PARTITIONED BY (days(at))"),
-    ("insert", "INSERT INTO {t} VALUES (1, 'a', TIMESTAMP '2020-01-01 00:00:00'), "
-     "(2, 'b', TIMESTAMP '2020-01-02 00:00:00'), (3, 'c', TIMESTAMP '2020-01-02 00:00:00')"),
+    (
+        "create",
+        "CREATE TABLE {t} (id BIGINT, name STRING, at TIMESTAMP) USING iceberg "
+        "PARTITIONED BY (days(at))",
+    ),
+    (
+        "insert",
+        "INSERT INTO {t} VALUES (1, 'a', TIMESTAMP '2020-01-01 00:00:00'), "
+        "(2, 'b', TIMESTAMP '2020-01-02 00:00:00'), (3, 'c', TIMESTAMP '2020-01-02 00:00:00')",
+    ),
     ("select", "SELECT id, name FROM {t} ORDER BY id"),
     ("update", "UPDATE {t} SET name = 'bb' WHERE id = 2"),
     ("delete", "DELETE FROM {t} WHERE id = 1"),
-    ("merge", "MERGE INTO {t} t USING (SELECT 3 AS id, 'cc' AS name UNION ALL SELECT 4, 'd') s "
-     "ON t.id = s.id WHEN MATCHED THEN UPDATE SET name = s.name "
-     "WHEN NOT MATCHED THEN INSERT (id, name, at) VALUES (s.id, s.name, current_timestamp())"),
+    (
+        "merge",
+        "MERGE INTO {t} t USING (SELECT 3 AS id, 'cc' AS name UNION ALL SELECT 4, 'd') s "
+        "ON t.id = s.id WHEN MATCHED THEN UPDATE SET name = s.name "
+        "WHEN NOT MATCHED THEN INSERT (id, name, at) VALUES (s.id, s.name, current_timestamp())",
+    ),
     ("alter", "ALTER TABLE {t} ADD COLUMN more INT"),
     ("evolve", "ALTER TABLE {t} ADD PARTITION FIELD bucket(4, id)"),
     ("after", "SELECT id, name, more FROM {t} ORDER BY id"),

@@ -62,9 +62,7 @@ def test_spark_is_held_to_its_grants(lake: LakeServer) -> None:
     namespace = lake.name("spark")
     lake.sql(f"CREATE SCHEMA {namespace}")
     lake.sql(f"CREATE TABLE {namespace}.from_sql (id INTEGER, name VARCHAR)")
-    token = lake.principal(
-        f"USAGE ON SCHEMA {namespace}", f"SELECT ON TABLE {namespace}.from_sql"
-    )
+    token = lake.principal(f"USAGE ON SCHEMA {namespace}", f"SELECT ON TABLE {namespace}.from_sql")
     answers = judge(lake, namespace, token)
     assert answers["sql"]["rows"] == []
     for name in ("create", "insert", "ctas", "view"):

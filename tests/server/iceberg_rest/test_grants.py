@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import httpx
+import socket
+from urllib.parse import urlsplit
+
 import pyarrow as pa
 import pytest
 from lake_server import LakeServer
@@ -124,9 +126,7 @@ def test_ownership_changes_the_table(lake: LakeServer, table: str) -> None:
     catalog.drop_table(table)
 
 
-def test_create_on_a_namespace_makes_tables_of_ones_own(
-    lake: LakeServer, namespace: str
-) -> None:
+def test_create_on_a_namespace_makes_tables_of_ones_own(lake: LakeServer, namespace: str) -> None:
     token = lake.principal(f"USAGE ON SCHEMA {namespace}", f"CREATE ON SCHEMA {namespace}")
     catalog = catalog_of(lake, token)
     made = catalog.create_table(f"{namespace}.mine", ROWS.schema)
@@ -188,12 +188,13 @@ def test_listing_shows_what_may_be_seen(lake: LakeServer, namespace: str, table:
     assert names == [{"namespace": [namespace], "name": "t"}]
 
 
-def test_a_closed_client_leaves_nothing_open(lake: LakeServer) -> None:
-    with pytest.raises(httpx.HTTPError):
-        httpx.post(
-            f"{lake.iceberg}/v1/namespaces",
-            content=iter([b"{", b""]),
-            headers={"Authorization": f"Bearer {lake.admin_token}", "Content-Length": "10"},
-            timeout=1,
-        )
+def test_a_client_that_hangs_up_leaves_nothing_open(lake: LakeServer) -> None:
+    target = urlsplit(lake.url)
+    head = (
+        "POST /iceberg/v1/namespaces HTTP/1.1\r\nHost: x\r\n"
+        f"Authorization: Bearer {lake.admin_token}\r\nContent-Length: 10\r\n\r\n{{"
+    )
+    for _ in range(50):
+        with socket.create_connection((target.hostname, target.port), timeout=5) as connection:
+            connection.sendall(head.encode())
     assert lake.http().get("namespaces").status_code == 200

@@ -139,14 +139,10 @@ def test_a_staged_table_is_made_by_its_commit(http: httpx.Client, namespace: str
     assert error_of(http.post(path, json=commit)) == (409, "CommitFailedException")
 
 
-def test_a_commit_whose_requirement_fails_is_a_conflict(
-    http: httpx.Client, namespace: str
-) -> None:
+def test_a_commit_whose_requirement_fails_is_a_conflict(http: httpx.Client, namespace: str) -> None:
     create(http, namespace, "t")
     commit = set_property("a", "b")
-    commit["requirements"] = [
-        {"type": "assert-ref-snapshot-id", "ref": "main", "snapshot-id": 123}
-    ]
+    commit["requirements"] = [{"type": "assert-ref-snapshot-id", "ref": "main", "snapshot-id": 123}]
     response = http.post(f"namespaces/{namespace}/tables/t", json=commit)
     assert error_of(response) == (409, "CommitFailedException")
 
@@ -271,9 +267,7 @@ def test_a_dropped_table_can_be_purged(
     assert not any(item.is_file() for item in folder.rglob("*"))
 
 
-def test_a_location_outside_of_the_warehouse_is_refused(
-    http: httpx.Client, namespace: str
-) -> None:
+def test_a_location_outside_of_the_warehouse_is_refused(http: httpx.Client, namespace: str) -> None:
     for location in ("/etc/x", "file:///etc/x", "s3://other/x"):
         response = http.post(
             f"namespaces/{namespace}/tables",
@@ -374,9 +368,7 @@ def test_a_secret_becomes_an_access_token(lake: LakeServer, openapi: Any) -> Non
     token = granted.json()["access_token"]
     assert token != lake.admin_token
     assert lake.http(token).get("namespaces").status_code == 200
-    basic = httpx.post(
-        url, data={"grant_type": "client_credentials"}, auth=("x", lake.admin_token)
-    )
+    basic = httpx.post(url, data={"grant_type": "client_credentials"}, auth=("x", lake.admin_token))
     assert basic.status_code == 200
 
 

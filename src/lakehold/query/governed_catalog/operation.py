@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
+from uuid import UUID
 
 import structlog
 
@@ -181,8 +182,9 @@ class Operations:
                 transaction.rollback()
                 self._gateway.recorder.finished(running, rows=0)
                 return done
+            gone = frozenset(item.id for item in transaction.dropped)
             self._gateway.commit(
-                transaction, self._session, lambda conn: self._last(conn, operation)
+                transaction, self._session, lambda conn: self._last(conn, operation, gone)
             )
             running.recorded = True
         except BaseException as error:
@@ -190,11 +192,17 @@ class Operations:
             raise self._failed(running, error) from error
         return done
 
-    def _last(self, connection: Connection, operation: Operation) -> None:
-        """Within the commit: the grants must still hold; then the record."""
+    def _last(self, connection: Connection, operation: Operation, gone: frozenset[UUID]) -> None:
+        """Within the commit: the grants must still hold; then the record.
+
+        Args:
+            gone: what is dropped, and has no grants any more.
+        """
         facts = self._gateway.access.facts(connection)
         if facts.version != operation.facts.version:
             for privilege, on, shown in operation.needs:
+                if on.id in gone:
+                    continue
                 decision = decide(facts, self._session.roles, privilege, on)
                 if not decision.unrestricted:
                     raise PermissionDenied(_refusal(decision, privilege, shown, self._session))

@@ -87,7 +87,10 @@ def table_exists(request: Request) -> Answer:
 def commit_table(request: Request) -> Answer:
     table = request.catalog.tables.commit(_commit(request.json(), request.table()))
     return Answer(
-        body={"metadata-location": table.metadata_location, "metadata": as_metadata(table.metadata)},
+        body={
+            "metadata-location": table.metadata_location,
+            "metadata": as_metadata(table.metadata),
+        },
         headers=_tag_headers(table),
     )
 
