@@ -42,7 +42,12 @@ def spark(
     )
     process = subprocess.Popen(
         [sys.executable, str(Path(__file__).parent / "sail.py")],
-        env={**os.environ, "SAIL_CATALOG__LIST": f"[{catalogs}]", "SAIL_MODE": request.param},
+        env={
+            **os.environ,
+            "SAIL_CATALOG__LIST": f"[{catalogs}]",
+            "SAIL_CATALOG__DEFAULT_CATALOG": "lake",
+            "SAIL_MODE": request.param,
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
