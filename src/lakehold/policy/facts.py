@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
+from typing import Any
 from uuid import UUID
 
 from lakehold.identity import PUBLIC_ROLE
@@ -12,12 +14,16 @@ from lakehold.identity import PUBLIC_ROLE
 SYSTEM_SCHEMA_ID = UUID("00000000-0000-0000-0000-00000000000a")
 """The schema ``lakehold`` of the platform itself; everybody may use it."""
 
+REMEMBERED_MAX = 20_000
+"""Answers that facts of one version remember, of each sort; then they begin anew."""
+
 
 class Privilege(StrEnum):
     """What may be done.
 
     On a schema, SELECT, INSERT, UPDATE and DELETE count for all its tables and views, present
-    and future; on the lake, for all schemas. USAGE on a schema is needed besides.
+    and future; on the lake, for all schemas. USAGE on a schema is needed besides; on the lake
+    it counts for all schemas. CREATE on the lake makes schemas, on a schema tables and views.
     """
 
     SELECT = "SELECT"
@@ -30,12 +36,13 @@ class Privilege(StrEnum):
 
 
 class ObjectKind(StrEnum):
-    """What privileges are on."""
+    """What privileges are on. A grant on columns has the kind of its table and a field id."""
 
     LAKE = "LAKE"
     SCHEMA = "SCHEMA"
     TABLE = "TABLE"
     VIEW = "VIEW"
+    COLUMN = "COLUMN"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +79,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Facts:
-    """Roles and grants at one version.
+    """Roles and grants at one version. Immutable; indexed when they are first asked.
 
     Attributes:
         version: counts changes; two facts of one version are the same.
@@ -83,51 +90,81 @@ class Facts:
     version: int
     inherits: Mapping[str, frozenset[str]]
     grants: tuple[Grant, ...]
-    _closures: dict[frozenset[str], frozenset[str]] = field(
-        default_factory=dict, compare=False, repr=False
-    )
-    _by_object: dict[UUID | None, tuple[Grant, ...]] = field(
-        default_factory=dict, compare=False, repr=False
-    )
 
     @staticmethod
-    def of(version: int, inherits: Mapping[str, Iterable[str]], grants: Iterable[Grant]) -> Facts:
-        """Facts with their index by object."""
-        index: dict[UUID | None, list[Grant]] = {}
-        all_grants = tuple(grants)
-        for grant in all_grants:
-            index.setdefault(grant.object_id, []).append(grant)
-        return Facts(
-            version,
-            {role: frozenset(held) for role, held in inherits.items()},
-            all_grants,
-            _by_object={key: tuple(found) for key, found in index.items()},
-        )
+    def of(
+        version: int, inherits: Mapping[str, Iterable[str]], grants: Iterable[Grant]
+    ) -> Facts:
+        """Facts from whatever holds them."""
+        held = {role: frozenset(roles) for role, roles in inherits.items()}
+        return Facts(version, held, tuple(grants))
 
-    def on(self, object_id: UUID | None) -> tuple[Grant, ...]:
-        """The grants on one object; ``None`` for the lake."""
-        return self._by_object.get(object_id, ())
+    def on(self, object_id: UUID | None, roles: frozenset[str]) -> Iterator[Grant]:
+        """The grants of roles on one object (``None``: the lake), by role name."""
+        by_role = self._index.get(object_id)
+        if by_role is None:
+            return
+        fewer, more = (
+            (by_role, roles) if len(by_role) < len(roles) else (roles, by_role)
+        )
+        for role in sorted(role for role in fewer if role in more):
+            yield from by_role[role]
 
     def effective_roles(self, roles: frozenset[str]) -> frozenset[str]:
         """The roles, all that they inherit, and ``public``."""
         known = self._closures.get(roles)
         if known is None:
-            reached = {PUBLIC_ROLE}
-            waiting = list(roles | {PUBLIC_ROLE})
+            reached: set[str] = set()
+            waiting = [*roles, PUBLIC_ROLE]
             while waiting:
                 role = waiting.pop()
-                reached.add(role)
-                waiting.extend(self.inherits.get(role, frozenset()) - reached)
+                if role not in reached:
+                    reached.add(role)
+                    waiting.extend(self.inherits.get(role, ()))
             known = frozenset(reached)
-            if len(self._closures) < 10_000:
-                self._closures[roles] = known
+            self.remember(self._closures, roles, known)
         return known
 
     def path(self, roles: frozenset[str], wanted: str) -> str:
-        """How a role is reached, for people: ``reader, inherited by analyst``."""
+        """How a role is reached, for people: ``role analyst, inherited from reader``."""
         if wanted in roles or wanted == PUBLIC_ROLE:
             return f"role {wanted}"
         for role in sorted(roles):
             if wanted in self.effective_roles(frozenset({role})):
-                return f"role {wanted}, inherited by {role}"
+                return f"role {role}, inherited from {wanted}"
         return f"role {wanted}"
+
+    @cached_property
+    def answers(self) -> dict[Any, Any]:
+        """Decisions that were made on these facts; for ``remember``."""
+        return {}
+
+    @staticmethod
+    def remember(answers: dict[Any, Any], question: object, answer: object) -> None:
+        """Keep an answer for as long as these facts live, within bounds."""
+        if len(answers) >= REMEMBERED_MAX:
+            answers.clear()
+        answers[question] = answer
+
+    @cached_property
+    def _closures(self) -> dict[frozenset[str], frozenset[str]]:
+        return {}
+
+    @cached_property
+    def _index(self) -> dict[UUID | None, dict[str, tuple[Grant, ...]]]:
+        found: dict[UUID | None, dict[str, list[Grant]]] = {}
+        for grant in self.grants:
+            found.setdefault(grant.object_id, {}).setdefault(grant.role, []).append(
+                grant
+            )
+        return {
+            object_id: {
+                role: tuple(sorted(held, key=_order)) for role, held in by_role.items()
+            }
+            for object_id, by_role in found.items()
+        }
+
+
+def _order(grant: Grant) -> tuple[str, int, bool]:
+    field_id = -1 if grant.field_id is None else grant.field_id
+    return grant.privilege.value, field_id, grant.grant_option
