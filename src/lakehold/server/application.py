@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -130,11 +131,13 @@ def create_application(parts: ServerParts) -> Litestar:
 
 
 def _openapi_route(application: Litestar, version: str) -> HTTPRouteHandler:
-    document = msgspec.json.encode(openapi_document(application.routes, version))
+    @cache
+    def document() -> bytes:
+        return msgspec.json.encode(openapi_document(application.routes, version))
 
     @get("/openapi.json", sync_to_thread=False, summary="This document")
     def openapi() -> Response[bytes]:
-        return Response(document, media_type="application/vnd.oai.openapi+json;version=3.1")
+        return Response(document(), media_type="application/vnd.oai.openapi+json;version=3.1")
 
     return openapi
 

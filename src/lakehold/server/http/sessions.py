@@ -9,6 +9,7 @@ from uuid import UUID
 import msgspec
 from anyio.to_thread import run_sync
 from litestar import Request, Router, delete, get, post
+from litestar.params import FromPath
 
 from lakehold.identity import Principal, Session
 from lakehold.server.authentication import client_of
@@ -68,12 +69,14 @@ def session_routes(gateway: Gateway) -> Router:
         return _describe(await run_sync(opened), in_transaction=False)
 
     @get("/{session_id:str}", sync_to_thread=True, summary="A session")
-    def read_session(request: Request[Principal, Any, Any], session_id: str) -> SessionDescription:
+    def read_session(
+        request: Request[Principal, Any, Any], session_id: FromPath[str]
+    ) -> SessionDescription:
         session = gateway.find_session(request.user, parse_id(session_id, "session id"))
         return _describe(session, in_transaction=gateway.in_transaction(session))
 
     @delete("/{session_id:str}", sync_to_thread=True, summary="End a session")
-    def close_session(request: Request[Principal, Any, Any], session_id: str) -> None:
+    def close_session(request: Request[Principal, Any, Any], session_id: FromPath[str]) -> None:
         session = gateway.find_session(request.user, parse_id(session_id, "session id"))
         gateway.close_session(session.id)
 

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import msgspec
 from litestar import Request, Router, delete, get
+from litestar.params import FromPath
 
 from lakehold.errors import InvalidRequest
 from lakehold.identity import Principal
@@ -73,12 +74,16 @@ def statement_routes(gateway: Gateway) -> Router:
         sync_to_thread=True,
         summary="A statement's state and error",
     )
-    def read_statement(request: Request[Principal, Any, Any], statement_id: str) -> StatementState:
+    def read_statement(
+        request: Request[Principal, Any, Any], statement_id: FromPath[str]
+    ) -> StatementState:
         wanted = parse_id(statement_id, "statement id")
         return _state(gateway.statement(request.user, wanted))
 
     @delete("/{statement_id:str}", sync_to_thread=True, summary="Cancel a statement")
-    def cancel_statement(request: Request[Principal, Any, Any], statement_id: str) -> None:
+    def cancel_statement(
+        request: Request[Principal, Any, Any], statement_id: FromPath[str]
+    ) -> None:
         gateway.cancel(request.user, parse_id(statement_id, "statement id"))
 
     return Router(

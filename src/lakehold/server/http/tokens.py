@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from anyio.to_thread import run_sync
 from litestar import Request, Router, delete, get, post
+from litestar.params import FromPath
 
 from lakehold.errors import InvalidRequest
 from lakehold.identity import Principal
@@ -132,7 +133,7 @@ def token_routes(access: Access) -> Router:
         return TokenList([_describe(found) for found in access.tokens(by=request.user)])
 
     @delete("/{token_id:str}", sync_to_thread=True, summary="Revoke a token at once")
-    def revoke_token(request: Request[Principal, Any, Any], token_id: str) -> None:
+    def revoke_token(request: Request[Principal, Any, Any], token_id: FromPath[str]) -> None:
         access.revoke_token(parse_id(token_id, "token id"), by=request.user)
 
     return Router("/tokens", route_handlers=[create_token, list_tokens, revoke_token])
