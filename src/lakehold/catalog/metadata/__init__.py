@@ -10,10 +10,15 @@ Sources: Apache Iceberg's table spec, view spec, and REST catalog OpenAPI (``Tab
 
 from __future__ import annotations
 
+from lakehold.catalog.metadata.clauses import (
+    partition_spec,
+    partition_texts,
+    sort_order,
+    sort_texts,
+)
 from lakehold.catalog.metadata.create import new_table_metadata
 from lakehold.catalog.metadata.finish import finish_commit
 from lakehold.catalog.metadata.requirements import check_requirements, check_view_requirements
-from lakehold.catalog.metadata.transforms import partition_spec, sort_order
 from lakehold.catalog.metadata.updates import apply_updates
 from lakehold.catalog.metadata.views import apply_view_updates, new_view_metadata
 
@@ -26,5 +31,7 @@ __all__ = [
     "new_table_metadata",
     "new_view_metadata",
     "partition_spec",
+    "partition_texts",
     "sort_order",
+    "sort_texts",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lakehold.catalog.metadata.partitions import bound_spec
+from lakehold.catalog.metadata.partitions import NO_ID, bound_spec, source_of
 from lakehold.catalog.metadata.schemas import check_schema, highest_id, with_fresh_ids
 from lakehold.catalog.metadata.sorting import bound_order
 from lakehold.errors import InvalidDefinition
@@ -14,7 +14,8 @@ Json = dict[str, Any]
 
 FORMAT_PROPERTY = "format-version"
 FORMAT_DEFAULT = 2
-FORMATS = (1, 2, 3)
+FORMATS = (2, 3)
+"""Those that new tables can have. v1 cannot delete rows; tables of it can be registered."""
 
 
 def new_table_metadata(
@@ -38,12 +39,10 @@ def new_table_metadata(
     """
     kept = dict(properties)
     version = format_version(kept.pop(FORMAT_PROPERTY, str(FORMAT_DEFAULT)))
+    check_schema(schema, version)
     fresh, ids = with_fresh_ids(schema)
-    fresh = {**fresh, "schema-id": 0}
-    if "identifier-field-ids" in fresh:
-        fresh["identifier-field-ids"] = [ids.get(i, i) for i in fresh["identifier-field-ids"]]
-    check_schema(fresh, version)
-    spec = bound_spec(_moved(partition_spec, ids), fresh, spec_id=0, last_id=999, known=())
+    fresh["schema-id"] = 0
+    spec = bound_spec(_moved(partition_spec, ids), fresh, spec_id=0, last_id=NO_ID, known=())
     order = bound_order(_moved(sort_order, ids), fresh, order_id=0)
     if order["fields"]:
         order = {**order, "order-id": 1}
@@ -58,7 +57,7 @@ def new_table_metadata(
         "schemas": [fresh],
         "default-spec-id": 0,
         "partition-specs": [spec],
-        "last-partition-id": max((f["field-id"] for f in spec["fields"]), default=999),
+        "last-partition-id": max((f["field-id"] for f in spec["fields"]), default=NO_ID),
         "default-sort-order-id": order["order-id"],
         "sort-orders": [order],
         "properties": kept,
@@ -70,9 +69,6 @@ def new_table_metadata(
         "snapshot-log": [],
         "metadata-log": [],
     }
-    if version == 1:
-        metadata |= {"schema": fresh, "partition-spec": spec["fields"]}
-        metadata.pop("last-sequence-number")
     if version >= 3:
         metadata["next-row-id"] = 0
     return metadata
@@ -94,13 +90,13 @@ def format_version(text: object) -> int:
 
 
 def _moved(part: Json | None, ids: Mapping[int, int]) -> Json | None:
-    """A spec or an order whose sources are given by old field ids."""
+    """A spec or an order whose sources are given by old field ids; its own ids are given anew."""
     if part is None:
         return None
-    fields = [
-        {**item, "source-id": ids.get(item["source-id"], item["source-id"])}
-        if "source-id" in item
-        else item
-        for item in part.get("fields", ())
-    ]
+    fields: list[Json] = []
+    for item in part.get("fields") or ():
+        source = source_of(item)
+        moved = {k: v for k, v in item.items() if k not in ("field-id", "source-ids")}
+        moved["source-id"] = ids.get(source, source) if source is not None else None
+        fields.append(moved)
     return {**part, "fields": fields}

@@ -1,125 +1,186 @@
-"""Updates of snapshots and references (Iceberg spec: "Snapshots", "Snapshot References")."""
+"""Updates of a table's data: snapshots, branches and tags, statistics.
+
+Source: Iceberg spec, "Snapshots", "Snapshot References", "Row Lineage"; where the spec is
+silent, ``TableMetadata.Builder`` of Apache Iceberg.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
-
-from lakehold.errors import InvalidDefinition
-
-if TYPE_CHECKING:
-    from lakehold.catalog.metadata.updates import Work
-
-Json = dict[str, Any]
+from lakehold.catalog.metadata.draft import Draft, Json, item_of, needed, needed_list
+from lakehold.errors import CommitConflict, InvalidDefinition
 
 MAIN = "main"
 
+_REFERENCE_LIMITS = ("min-snapshots-to-keep", "max-snapshot-age-ms", "max-ref-age-ms")
 
-def _add_snapshot(work: Work, update: Json) -> None:
-    state, snapshot = work.state, update["snapshot"]
-    number = snapshot["snapshot-id"]
-    known = state.get("snapshots") or []
-    if any(item["snapshot-id"] == number for item in known):
-        raise InvalidDefinition(f"the table has a snapshot {number} already")
+
+def add_snapshot(draft: Draft, update: Json) -> None:
+    """``add-snapshot``: it may be read as soon as a branch or tag points to it."""
+    snapshot = dict(needed(update, "snapshot", dict))
+    snapshot_id = needed(snapshot, "snapshot-id", int)
+    moment = needed(snapshot, "timestamp-ms", int)
+    state = draft.state
+    if item_of(draft.items("snapshots"), "snapshot-id", snapshot_id) is not None:
+        raise InvalidDefinition(f"the table has a snapshot {snapshot_id} already")
+    if "manifest-list" not in snapshot and "manifests" not in snapshot:
+        raise InvalidDefinition(f"the snapshot {snapshot_id} has no manifest list")
     schema_id = snapshot.get("schema-id")
-    if schema_id is not None and not any(s["schema-id"] == schema_id for s in state["schemas"]):
-        raise InvalidDefinition(f"snapshot {number} is of an unknown schema {schema_id}")
-    sequence = int(snapshot.get("sequence-number") or 0)
-    last = int(state.get("last-sequence-number") or 0)
-    if state["format-version"] >= 2:
-        if sequence <= last and snapshot.get("parent-snapshot-id") is not None:
+    if schema_id is not None:
+        schema_id = draft.schemas.given.get(schema_id, schema_id)
+        if item_of(draft.items("schemas"), "schema-id", schema_id) is None:
             raise InvalidDefinition(
-                f"snapshot {number} has sequence number {sequence}, and the last was {last}"
+                f"the snapshot {snapshot_id} has the schema {schema_id}, which is unknown"
             )
-        state["last-sequence-number"] = max(last, sequence)
-    if state["format-version"] >= 3:
-        _add_rows(state, snapshot)
-    state["snapshots"] = [*known, snapshot]
-    state["last-updated-ms"] = max(
-        int(state.get("last-updated-ms") or 0), int(snapshot.get("timestamp-ms") or 0)
-    )
+        snapshot["schema-id"] = schema_id
+    if draft.format_version >= 2:
+        _number(state, snapshot)
+    if draft.format_version >= 3:
+        _rows(state, snapshot)
+    state["last-updated-ms"] = moment
+    draft.append("snapshots", snapshot)
+    draft.added_snapshots.add(snapshot_id)
 
 
-def _add_rows(state: Json, snapshot: Json) -> None:
-    """Row lineage (spec v3): each snapshot takes the row ids that follow the last ones."""
-    next_row = int(state.get("next-row-id") or 0)
-    first = snapshot.get("first-row-id")
-    if first is None:
-        raise InvalidDefinition("a snapshot of a v3 table says its first-row-id")
-    if int(first) < next_row:
-        raise InvalidDefinition(f"first-row-id {first} is behind the table's {next_row}")
-    added = snapshot.get("added-rows")
-    if added is None:
-        raise InvalidDefinition("a snapshot of a v3 table says its added-rows")
-    state["next-row-id"] = int(first) + int(added)
+def _number(state: Json, snapshot: Json) -> None:
+    """Every commit is after the last: what is deleted by which depends on it."""
+    number = needed(snapshot, "sequence-number", int)
+    last = int(state.get("last-sequence-number") or 0)
+    if number <= last and snapshot.get("parent-snapshot-id") is not None:
+        raise CommitConflict(
+            f"the snapshot's sequence number {number} is not after the table's last, {last}"
+        )
+    state["last-sequence-number"] = max(number, last)
 
 
-def _set_ref(work: Work, update: Json) -> None:
-    state, name = work.state, update["ref-name"]
-    number = update["snapshot-id"]
-    snapshot = next(
-        (s for s in state.get("snapshots") or () if s["snapshot-id"] == number), None
-    )
-    if snapshot is None:
-        raise InvalidDefinition(f"{name} cannot point to the unknown snapshot {number}")
-    kind = update.get("type", "branch")
-    if kind not in ("branch", "tag") or (name == MAIN and kind != "branch"):
-        raise InvalidDefinition(f"{name} cannot be a {kind}")
-    reference = {
-        key: update[key]
-        for key in ("max-ref-age-ms", "max-snapshot-age-ms", "min-snapshots-to-keep")
-        if update.get(key) is not None
-    }
-    reference |= {"snapshot-id": number, "type": kind}
-    refs = state.get("refs") or {}
-    if refs.get(name) == reference:
+def _rows(state: Json, snapshot: Json) -> None:
+    """Row ids are given once."""
+    first = needed(snapshot, "first-row-id", int)
+    added = needed(snapshot, "added-rows", int)
+    following = int(state.get("next-row-id") or 0)
+    if first < following:
+        raise CommitConflict(
+            f"the snapshot's first row id {first} is before the table's next, {following}"
+        )
+    if added < 0:
+        raise InvalidDefinition("a snapshot adds no negative number of rows")
+    state["next-row-id"] = first + added
+
+
+def set_reference(draft: Draft, update: Json) -> None:
+    """``set-snapshot-ref``: point a branch or tag to a snapshot."""
+    state = draft.state
+    name = needed(update, "ref-name", str)
+    snapshot_id = needed(update, "snapshot-id", int)
+    kind = needed({"type": "branch", **update}, "type", str).lower()
+    if kind not in ("branch", "tag"):
+        raise InvalidDefinition("a reference to a snapshot is a branch or a tag")
+    if name == MAIN and kind != "branch":
+        raise InvalidDefinition("main is a branch")
+    reference: Json = {"snapshot-id": snapshot_id, "type": kind}
+    for limit in _REFERENCE_LIMITS:
+        if update.get(limit) is not None:
+            reference[limit] = needed(update, limit, int)
+            if reference[limit] <= 0:
+                raise InvalidDefinition(f"{limit} is at least 1")
+    if kind == "tag" and not {"min-snapshots-to-keep", "max-snapshot-age-ms"}.isdisjoint(reference):
+        raise InvalidDefinition("a tag keeps one snapshot: it has max-ref-age-ms alone")
+    known = state.get("refs") or {}
+    if known.get(name) == reference:
         return
-    state["refs"] = {**refs, name: reference}
-    if name == MAIN and state.get("current-snapshot-id") != number:
-        state["current-snapshot-id"] = number
-        # A snapshot that this commit added is logged with its own time, another with now.
-        is_new = int(snapshot.get("timestamp-ms") or 0) >= _logged(state)
-        moment = int(snapshot["timestamp-ms"]) if is_new else work.now_ms
-        entry = {"timestamp-ms": max(moment, _logged(state)), "snapshot-id": number}
-        state["snapshot-log"] = [*(state.get("snapshot-log") or ()), entry]
+    snapshot = item_of(draft.items("snapshots"), "snapshot-id", snapshot_id)
+    if snapshot is None:
+        raise InvalidDefinition(f"{name} cannot point to the unknown snapshot {snapshot_id}")
+    if snapshot_id in draft.added_snapshots:
+        state["last-updated-ms"] = snapshot["timestamp-ms"]
+    if name == MAIN and state.get("current-snapshot-id") != snapshot_id:
+        if snapshot_id not in draft.added_snapshots:
+            state["last-updated-ms"] = draft.now_ms
+        state["current-snapshot-id"] = snapshot_id
+        _log(draft, snapshot_id)
+    state["refs"] = {**known, name: reference}
 
 
-def _logged(state: Json) -> int:
-    log = state.get("snapshot-log")
-    return int(log[-1]["timestamp-ms"]) if log else 0
+def _log(draft: Draft, snapshot_id: int) -> None:
+    """From now on the table is this snapshot. Time in the log never goes back."""
+    log = draft.items("snapshot-log")
+    moment = draft.state["last-updated-ms"]
+    if log:
+        moment = max(moment, log[-1]["timestamp-ms"])
+    draft.append("snapshot-log", {"snapshot-id": snapshot_id, "timestamp-ms": moment})
 
 
-def _remove_ref(work: Work, update: Json) -> None:
-    state, name = work.state, update["ref-name"]
-    refs = dict(state.get("refs") or {})
-    refs.pop(name, None)
-    state["refs"] = refs
+def remove_reference(draft: Draft, update: Json) -> None:
+    """``remove-snapshot-ref``; one that is not there is no error."""
+    _forget(draft, needed(update, "ref-name", str))
+
+
+def _forget(draft: Draft, name: str) -> None:
+    state = draft.state
     if name == MAIN:
         state["current-snapshot-id"] = None
+        draft.detached = True
+    known = state.get("refs") or {}
+    if name in known:
+        state["refs"] = {key: value for key, value in known.items() if key != name}
 
 
-def _remove_snapshots(work: Work, update: Json) -> None:
-    state, gone = work.state, set(update["snapshot-ids"])
+def remove_snapshots(draft: Draft, update: Json) -> None:
+    """``remove-snapshots``, with the branches, tags and statistics of them."""
+    state = draft.state
+    gone = set(needed_list(update, "snapshot-ids", int))
+    known = {snapshot["snapshot-id"] for snapshot in draft.items("snapshots")}
+    for missing in sorted(gone - known):
+        raise InvalidDefinition(f"the table has no snapshot {missing}")
     if state.get("current-snapshot-id") in gone:
-        raise InvalidDefinition("the current snapshot cannot be removed")
-    state["refs"] = {
-        name: item
-        for name, item in (state.get("refs") or {}).items()
-        if item["snapshot-id"] not in gone
-    }
-    state["snapshots"] = [s for s in state.get("snapshots") or () if s["snapshot-id"] not in gone]
-    for name in ("statistics", "partition-statistics"):
-        if state.get(name):
-            state[name] = [item for item in state[name] if item["snapshot-id"] not in gone]
-    log = state.get("snapshot-log") or []
-    # Entries before a removed snapshot would claim to have been current in its stead.
-    last_gone = max((i for i, e in enumerate(log) if e["snapshot-id"] in gone), default=-1)
-    state["snapshot-log"] = log[last_gone + 1 :]
+        raise InvalidDefinition(
+            "the current snapshot cannot be removed: the table would be empty",
+            hint="point main to another snapshot, or remove the branch main",
+        )
+    state["snapshots"] = [s for s in draft.items("snapshots") if s["snapshot-id"] not in gone]
+    for name, reference in (state.get("refs") or {}).items():
+        if reference["snapshot-id"] in gone:
+            _forget(draft, name)
+    for key in ("statistics", "partition-statistics"):
+        if any(item["snapshot-id"] in gone for item in draft.items(key)):
+            state[key] = [item for item in draft.items(key) if item["snapshot-id"] not in gone]
+    state["snapshot-log"] = _without(draft.items("snapshot-log"), gone)
 
 
-RULES: dict[str, Callable[[Work, Json], None]] = {
-    "add-snapshot": _add_snapshot,
-    "set-snapshot-ref": _set_ref,
-    "remove-snapshot-ref": _remove_ref,
-    "remove-snapshots": _remove_snapshots,
-}
+def _without(log: list[Json], gone: set[int]) -> list[Json]:
+    """The log after the last snapshot that is gone (spec: all entries before it are removed)."""
+    removed = [index for index, entry in enumerate(log) if entry["snapshot-id"] in gone]
+    return log[removed[-1] + 1 :] if removed else log
+
+
+def set_statistics(draft: Draft, update: Json) -> None:
+    """``set-statistics``: one file for a snapshot, the last one set."""
+    _set_file(draft, "statistics", needed(update, "statistics", dict))
+
+
+def set_partition_statistics(draft: Draft, update: Json) -> None:
+    """``set-partition-statistics``: one file for a snapshot, the last one set."""
+    _set_file(draft, "partition-statistics", needed(update, "partition-statistics", dict))
+
+
+def _set_file(draft: Draft, key: str, file: Json) -> None:
+    snapshot_id = needed(file, "snapshot-id", int)
+    needed(file, "statistics-path", str)
+    if item_of(draft.items("snapshots"), "snapshot-id", snapshot_id) is None:
+        raise InvalidDefinition(f"statistics of the unknown snapshot {snapshot_id}")
+    kept = [item for item in draft.items(key) if item["snapshot-id"] != snapshot_id]
+    draft.state[key] = [*kept, dict(file)]
+
+
+def remove_statistics(draft: Draft, update: Json) -> None:
+    """``remove-statistics``; of a snapshot without any is no error."""
+    _remove_file(draft, "statistics", needed(update, "snapshot-id", int))
+
+
+def remove_partition_statistics(draft: Draft, update: Json) -> None:
+    """``remove-partition-statistics``; of a snapshot without any is no error."""
+    _remove_file(draft, "partition-statistics", needed(update, "snapshot-id", int))
+
+
+def _remove_file(draft: Draft, key: str, snapshot_id: int) -> None:
+    if item_of(draft.items(key), "snapshot-id", snapshot_id) is not None:
+        draft.state[key] = [i for i in draft.items(key) if i["snapshot-id"] != snapshot_id]

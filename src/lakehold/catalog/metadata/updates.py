@@ -1,76 +1,62 @@
-"""Applying updates to table metadata (REST: ``TableUpdate``).
-
-Each rule changes the top level of a copy and replaces the lists that it touches; the lists
-themselves are never changed in place, so a commit on a table with many snapshots copies
-references only.
-"""
+"""Applying updates to a table's metadata (REST: ``TableUpdate``)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
 
-from lakehold.catalog.metadata import snapshots
-from lakehold.catalog.metadata.create import FORMAT_PROPERTY, format_version
-from lakehold.catalog.metadata.partitions import bound_spec, same_spec
-from lakehold.catalog.metadata.schemas import check_evolution, check_schema, highest_id
-from lakehold.catalog.metadata.sorting import bound_order
+from lakehold.catalog.metadata import snapshots, structure
+from lakehold.catalog.metadata.create import FORMAT_DEFAULT, FORMAT_PROPERTY, format_version
+from lakehold.catalog.metadata.draft import Draft, Json, needed, needed_list, needed_texts
+from lakehold.catalog.metadata.partitions import NO_ID
+from lakehold.catalog.metadata.rules import check_structure
 from lakehold.errors import InvalidDefinition, InvalidRequest
-
-Json = dict[str, Any]
-
-
-@dataclass
-class Work:
-    """A commit in the making: the state so far, and what this commit added."""
-
-    state: Json
-    now_ms: int
-    added: dict[str, int] = field(default_factory=dict)
-    is_new: bool = False
 
 
 def apply_updates(metadata: Json | None, updates: Sequence[Json], *, now_ms: int) -> Json:
-    """Apply updates in order; ``None`` begins a table from a staged create.
+    """The metadata with updates applied, in their order.
+
+    Nothing that is given is changed, and what is not known here stays as it is. A list is
+    copied when something in it changes; the rest is shared with ``metadata``.
 
     Args:
+        metadata: ``None`` for a table that these updates make.
         now_ms: milliseconds since the epoch.
 
     Raises:
-        InvalidRequest: for an update that is not known, or lacks a member.
-        InvalidDefinition: for one that cannot be, or would break the table's readers.
+        InvalidRequest: for an update that is not known, or is malformed.
+        InvalidDefinition: for one that cannot be, or that would break the table's readers.
+        CommitConflict: for a snapshot that does not come after the last one.
     """
-    work = Work(_empty() if metadata is None else dict(metadata), now_ms, is_new=metadata is None)
+    draft = Draft(_empty(now_ms) if metadata is None else dict(metadata), metadata, now_ms)
     for update in updates:
-        action = str(update.get("action"))
-        rule = _RULES.get(action) or snapshots.RULES.get(action)
+        rule = _RULES.get(str(update.get("action"))) if isinstance(update, dict) else None
         if rule is None:
-            raise InvalidRequest(f"there is no table update {action}")
-        try:
-            rule(work, update)
-        except KeyError as error:
-            raise InvalidRequest(f"the update {action} lacks {error.args[0]}") from None
-    if metadata is None and not work.state["schemas"]:
-        raise InvalidRequest("a new table needs a schema")
-    return work.state
+            name = update.get("action") if isinstance(update, dict) else update
+            raise InvalidRequest(f"there is no update of a table called {name}")
+        rule(draft, update)
+    if metadata is None:
+        _complete(draft)
+    check_structure(draft)
+    if draft.format_version == 1:
+        _mirror(draft)
+    return draft.state
 
 
-def _empty() -> Json:
+def _empty(now_ms: int) -> Json:
     return {
-        "format-version": 2,
+        "format-version": FORMAT_DEFAULT,
         "table-uuid": None,
-        "location": "",
+        "location": None,
         "last-sequence-number": 0,
-        "last-updated-ms": 0,
+        "last-updated-ms": now_ms,
         "last-column-id": 0,
-        "current-schema-id": -1,
+        "current-schema-id": None,
         "schemas": [],
-        "default-spec-id": 0,
+        "default-spec-id": None,
         "partition-specs": [],
-        "last-partition-id": 999,
-        "default-sort-order-id": 0,
-        "sort-orders": [{"order-id": 0, "fields": []}],
+        "last-partition-id": NO_ID,
+        "default-sort-order-id": None,
+        "sort-orders": [],
         "properties": {},
         "current-snapshot-id": None,
         "refs": {},
@@ -82,252 +68,124 @@ def _empty() -> Json:
     }
 
 
-# --- identity and format ---
+def _complete(draft: Draft) -> None:
+    """A new table has all that a table has; no partitioning and no order unless it was said."""
+    state = draft.state
+    for key, what in (("table-uuid", "UUID"), ("location", "location")):
+        if not state[key]:
+            raise InvalidDefinition(f"a new table needs a {what}")
+    if state["current-schema-id"] is None:
+        raise InvalidDefinition("a new table needs a current schema")
+    if state["default-spec-id"] is None:
+        structure.add_spec(draft, {"spec": {"fields": []}})
+        structure.set_default_spec(draft, {"spec-id": -1})
+    if state["default-sort-order-id"] is None:
+        structure.add_order(draft, {"sort-order": {"fields": []}})
+        structure.set_default_order(draft, {"sort-order-id": -1})
 
 
-def _assign_uuid(work: Work, update: Json) -> None:
-    known = work.state.get("table-uuid")
-    if known is not None and known != update["uuid"]:
+def _mirror(draft: Draft) -> None:
+    """Format v1 has the current schema and partitioning twice, for old readers."""
+    state = draft.state
+    base = draft.base or {}
+    if state["current-schema-id"] != base.get("current-schema-id") or "schema" not in state:
+        state["schema"] = draft.schema()
+    if state["default-spec-id"] != base.get("default-spec-id"):
+        for spec in draft.items("partition-specs"):
+            if spec["spec-id"] == state["default-spec-id"]:
+                state["partition-spec"] = spec["fields"]
+
+
+def _assign_uuid(draft: Draft, update: Json) -> None:
+    uuid = needed(update, "uuid", str)
+    known = draft.state.get("table-uuid")
+    if known is not None and known.lower() != uuid.lower():
         raise InvalidDefinition("the UUID of a table cannot be changed")
-    work.state["table-uuid"] = update["uuid"]
+    draft.state["table-uuid"] = known or uuid
 
 
-def _upgrade(work: Work, update: Json) -> None:
-    present, wanted = work.state["format-version"], format_version(update["format-version"])
-    if wanted < present:
-        raise InvalidDefinition(
-            f"a table of format version {present} cannot go back to {wanted}"
-        )
-    work.state["format-version"] = wanted
-    if wanted >= 2:
-        work.state.setdefault("last-sequence-number", 0)
-    if wanted >= 3:
-        work.state.setdefault("next-row-id", 0)
+def _upgrade(draft: Draft, update: Json) -> None:
+    _set_format(draft, needed(update, "format-version", int))
 
 
-def _set_location(work: Work, update: Json) -> None:
-    work.state["location"] = update["location"]
+def _set_format(draft: Draft, wanted: object) -> None:
+    state = draft.state
+    version, known = format_version(wanted), draft.format_version
+    if version < known:
+        raise InvalidDefinition(f"format v{known} cannot go back to v{version}")
+    if version == known:
+        return
+    state["format-version"] = version
+    state.pop("schema", None)
+    state.pop("partition-spec", None)
+    state.setdefault("last-sequence-number", 0)
+    if version >= 3:
+        state.setdefault("next-row-id", 0)
 
 
-def _set_properties(work: Work, update: Json) -> None:
-    values = dict(update["updates"])
-    if FORMAT_PROPERTY in values:
-        _upgrade(work, {"format-version": values.pop(FORMAT_PROPERTY)})
-    if not all(isinstance(value, str) for value in values.values()):
-        raise InvalidRequest("the values of properties are text")
-    work.state["properties"] = {**(work.state.get("properties") or {}), **values}
+def _set_location(draft: Draft, update: Json) -> None:
+    location = needed(update, "location", str).rstrip("/")
+    if not location:
+        raise InvalidDefinition("the location of a table cannot be empty")
+    draft.state["location"] = location
 
 
-def _remove_properties(work: Work, update: Json) -> None:
-    gone = set(update["removals"])
-    known = work.state.get("properties") or {}
-    work.state["properties"] = {key: value for key, value in known.items() if key not in gone}
+def _set_properties(draft: Draft, update: Json) -> None:
+    given = dict(needed_texts(update, "updates"))
+    if FORMAT_PROPERTY in given:
+        _set_format(draft, given.pop(FORMAT_PROPERTY))
+    if given:
+        draft.state["properties"] = {**(draft.state.get("properties") or {}), **given}
 
 
-# --- schemas ---
+def _remove_properties(draft: Draft, update: Json) -> None:
+    gone = set(needed_list(update, "removals", str))
+    known = draft.state.get("properties") or {}
+    if not gone.isdisjoint(known):
+        draft.state["properties"] = {k: v for k, v in known.items() if k not in gone}
 
 
-def _add_schema(work: Work, update: Json) -> None:
-    state, schema = work.state, update["schema"]
-    check_schema(schema, state["format-version"])
-    last = max(int(update.get("last-column-id") or 0), highest_id(schema))
-    if last < state["last-column-id"] and update.get("last-column-id") is not None:
-        last = state["last-column-id"]
-    for known in state["schemas"]:
-        same_fields = known["fields"] == schema["fields"]
-        if same_fields and known.get("identifier-field-ids", []) == schema.get(
-            "identifier-field-ids", []
-        ):
-            work.added["schema"] = known["schema-id"]
-            break
-    else:
-        number = max((known["schema-id"] for known in state["schemas"]), default=-1) + 1
-        state["schemas"] = [*state["schemas"], {**schema, "schema-id": number}]
-        work.added["schema"] = number
-    state["last-column-id"] = max(state["last-column-id"], last)
+def _add_key(draft: Draft, update: Json) -> None:
+    key = dict(needed(update, "encryption-key", dict))
+    key_id = needed(key, "key-id", str)
+    if draft.format_version < 3:
+        raise InvalidDefinition("encryption keys need a table of format version 3")
+    if any(known["key-id"] == key_id for known in draft.items("encryption-keys")):
+        raise InvalidDefinition(f"the table has an encryption key {key_id} already")
+    draft.append("encryption-keys", key)
 
 
-def _set_current_schema(work: Work, update: Json) -> None:
-    state = work.state
-    number = _last(work, update["schema-id"], "schema")
-    schema = _by(state["schemas"], "schema-id", number, "schema")
-    if not work.is_new:
-        check_evolution(state, schema, _used_fields(state))
-    state["current-schema-id"] = number
-    if state["format-version"] == 1:
-        state["schema"] = schema
+def _remove_key(draft: Draft, update: Json) -> None:
+    key_id = needed(update, "key-id", str)
+    known = draft.items("encryption-keys")
+    if any(snapshot.get("key-id") == key_id for snapshot in draft.items("snapshots")):
+        raise InvalidDefinition(f"the encryption key {key_id} is the one of a snapshot")
+    if any(key["key-id"] == key_id for key in known):
+        draft.state["encryption-keys"] = [key for key in known if key["key-id"] != key_id]
 
 
-def _remove_schemas(work: Work, update: Json) -> None:
-    gone = set(update["schema-ids"])
-    if work.state["current-schema-id"] in gone:
-        raise InvalidDefinition("the current schema cannot be removed")
-    needed = {item.get("schema-id") for item in work.state.get("snapshots") or ()}
-    if gone & needed:
-        raise InvalidDefinition("a schema that a snapshot was made with cannot be removed")
-    work.state["schemas"] = [s for s in work.state["schemas"] if s["schema-id"] not in gone]
-
-
-def _used_fields(state: Json) -> dict[int, str]:
-    """Field id → what uses it, so that dropping the column would break readers."""
-    used: dict[int, str] = {}
-    for spec in state["partition-specs"]:
-        former = "" if spec["spec-id"] == state["default-spec-id"] else "former "
-        for item in spec["fields"]:
-            if item["transform"] != "void":
-                used[item["source-id"]] = f"the {former}partitioning"
-    for order in state["sort-orders"]:
-        if order["order-id"] == state["default-sort-order-id"]:
-            for item in order["fields"]:
-                used.setdefault(item["source-id"], "the sort order")
-    return used
-
-
-# --- partition specs and sort orders ---
-
-
-def _add_spec(work: Work, update: Json) -> None:
-    state = work.state
-    known = state["partition-specs"]
-    number = max((spec["spec-id"] for spec in known), default=-1) + 1
-    spec = bound_spec(
-        update["spec"],
-        _current_schema(work),
-        spec_id=number,
-        last_id=state.get("last-partition-id") or 999,
-        known=known,
-    )
-    for other in known:
-        if same_spec(other, spec):
-            work.added["spec"] = other["spec-id"]
-            return
-    state["partition-specs"] = [*known, spec]
-    highest = max((item["field-id"] for item in spec["fields"]), default=999)
-    state["last-partition-id"] = max(state.get("last-partition-id") or 999, highest)
-    work.added["spec"] = number
-
-
-def _set_default_spec(work: Work, update: Json) -> None:
-    number = _last(work, update["spec-id"], "spec")
-    spec = _by(work.state["partition-specs"], "spec-id", number, "partition spec")
-    work.state["default-spec-id"] = number
-    if work.state["format-version"] == 1:
-        work.state["partition-spec"] = spec["fields"]
-
-
-def _remove_specs(work: Work, update: Json) -> None:
-    gone = set(update["spec-ids"])
-    if work.state["default-spec-id"] in gone:
-        raise InvalidDefinition("the default partition spec cannot be removed")
-    work.state["partition-specs"] = [
-        spec for spec in work.state["partition-specs"] if spec["spec-id"] not in gone
-    ]
-
-
-def _add_order(work: Work, update: Json) -> None:
-    state, known = work.state, work.state["sort-orders"]
-    wanted = update["sort-order"]
-    number = max((order["order-id"] for order in known), default=0) + 1
-    if not wanted.get("fields"):
-        number = 0
-    order = bound_order(wanted, _current_schema(work), order_id=number)
-    for other in known:
-        if other["fields"] == order["fields"]:
-            work.added["order"] = other["order-id"]
-            return
-    state["sort-orders"] = [*known, order]
-    work.added["order"] = number
-
-
-def _set_default_order(work: Work, update: Json) -> None:
-    number = _last(work, update["sort-order-id"], "order")
-    _by(work.state["sort-orders"], "order-id", number, "sort order")
-    work.state["default-sort-order-id"] = number
-
-
-# --- statistics and keys ---
-
-
-def _set_statistics(work: Work, update: Json) -> None:
-    found = update["statistics"]
-    _replace(work, "statistics", found, update.get("snapshot-id", found.get("snapshot-id")))
-
-
-def _remove_statistics(work: Work, update: Json) -> None:
-    _replace(work, "statistics", None, update["snapshot-id"])
-
-
-def _set_partition_statistics(work: Work, update: Json) -> None:
-    found = update["partition-statistics"]
-    _replace(work, "partition-statistics", found, found["snapshot-id"])
-
-
-def _remove_partition_statistics(work: Work, update: Json) -> None:
-    _replace(work, "partition-statistics", None, update["snapshot-id"])
-
-
-def _replace(work: Work, name: str, new: Json | None, snapshot_id: object) -> None:
-    kept = [
-        item for item in work.state.get(name) or () if item.get("snapshot-id") != snapshot_id
-    ]
-    work.state[name] = kept if new is None else [*kept, new]
-
-
-def _add_key(work: Work, update: Json) -> None:
-    key = update["encryption-key"]
-    known = [k for k in work.state.get("encryption-keys") or () if k["key-id"] != key["key-id"]]
-    work.state["encryption-keys"] = [*known, key]
-
-
-def _remove_key(work: Work, update: Json) -> None:
-    known = work.state.get("encryption-keys") or ()
-    work.state["encryption-keys"] = [k for k in known if k["key-id"] != update["key-id"]]
-
-
-# --- within ---
-
-
-def _current_schema(work: Work) -> Json:
-    number = work.state["current-schema-id"]
-    if number == -1:
-        number = work.added.get("schema", -1)
-    return _by(work.state["schemas"], "schema-id", number, "schema")
-
-
-def _last(work: Work, number: int, what: str) -> int:
-    """-1 means what this commit added last."""
-    if number != -1:
-        return number
-    if what not in work.added:
-        raise InvalidDefinition(f"no {what} was added in this commit")
-    return work.added[what]
-
-
-def _by(items: list[Json], key: str, number: int, what: str) -> Json:
-    for item in items:
-        if item[key] == number:
-            return item
-    raise InvalidDefinition(f"the table has no {what} {number}")
-
-
-_RULES: dict[str, Callable[[Work, Json], None]] = {
+_RULES: dict[str, Callable[[Draft, Json], None]] = {
     "assign-uuid": _assign_uuid,
     "upgrade-format-version": _upgrade,
     "set-location": _set_location,
     "set-properties": _set_properties,
     "remove-properties": _remove_properties,
-    "add-schema": _add_schema,
-    "set-current-schema": _set_current_schema,
-    "remove-schemas": _remove_schemas,
-    "add-spec": _add_spec,
-    "set-default-spec": _set_default_spec,
-    "remove-partition-specs": _remove_specs,
-    "add-sort-order": _add_order,
-    "set-default-sort-order": _set_default_order,
-    "set-statistics": _set_statistics,
-    "remove-statistics": _remove_statistics,
-    "set-partition-statistics": _set_partition_statistics,
-    "remove-partition-statistics": _remove_partition_statistics,
+    "add-schema": structure.add_schema,
+    "set-current-schema": structure.set_current_schema,
+    "remove-schemas": structure.remove_schemas,
+    "add-spec": structure.add_spec,
+    "set-default-spec": structure.set_default_spec,
+    "remove-partition-specs": structure.remove_specs,
+    "add-sort-order": structure.add_order,
+    "set-default-sort-order": structure.set_default_order,
+    "add-snapshot": snapshots.add_snapshot,
+    "set-snapshot-ref": snapshots.set_reference,
+    "remove-snapshots": snapshots.remove_snapshots,
+    "remove-snapshot-ref": snapshots.remove_reference,
+    "set-statistics": snapshots.set_statistics,
+    "remove-statistics": snapshots.remove_statistics,
+    "set-partition-statistics": snapshots.set_partition_statistics,
+    "remove-partition-statistics": snapshots.remove_partition_statistics,
     "add-encryption-key": _add_key,
     "remove-encryption-key": _remove_key,
 }

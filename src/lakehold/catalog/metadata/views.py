@@ -29,7 +29,7 @@ def new_view_metadata(
         InvalidDefinition: if the schema or the version cannot be.
     """
     schema = {**schema, "schema-id": 0}
-    check_schema(schema, 3)
+    check_schema(schema, 3, what="view")
     _check_version(version)
     first = {"timestamp-ms": now_ms, **version, "version-id": 1, "schema-id": 0}
     return {
@@ -74,7 +74,7 @@ def _upgrade(state: Json, update: Json, added: dict[str, int], now_ms: int) -> N
 
 def _add_schema(state: Json, update: Json, added: dict[str, int], now_ms: int) -> None:
     schema = update["schema"]
-    check_schema(schema, 3)
+    check_schema(schema, 3, what="view")
     for known in state["schemas"]:
         if known.get("fields") == schema.get("fields"):
             added["schema"] = known["schema-id"]
