@@ -1,48 +1,17 @@
-"""A ledger on a fresh database, and statements to record."""
+"""A ledger on a fresh database."""
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from statements import KEY
 
-from lakehold.audit import Ledger, StatementOutcome, StatementStart
+from lakehold.audit import Ledger
 from lakehold.clock import system_clock
 from lakehold.state import Database
-
-KEY = b"a key that PostgreSQL never sees"
-
-OK = StatementOutcome(
-    status="ok",
-    decision="allowed",
-    reason="SELECT on the table through role analyst",
-    reads={"sales.orders": ["id", "amount"]},
-    engine="duckdb",
-    rows=3,
-    bytes=120,
-    duration_ms=1.25,
-)
-
-
-def begin(**changes: Any) -> StatementStart:
-    """A statement that begins; a new one each time."""
-    fields: dict[str, Any] = {
-        "id": uuid.uuid4(),
-        "at": datetime.now(UTC),
-        "principal_id": uuid.UUID(int=7),
-        "principal": "ada",
-        "roles": ("analyst",),
-        "protocol": "http",
-        "session_id": uuid.uuid4(),
-        "kind": "SELECT",
-        "statement": "SELECT id, amount FROM sales.orders",
-        "fingerprint": "0123456789abcdef",
-    }
-    return StatementStart(**(fields | changes))
 
 
 @pytest.fixture

@@ -14,8 +14,6 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import msgspec
-
 from lakehold.audit.record import Record, canonical, moment, parse, searchable
 
 GENESIS = b"\0" * 32
@@ -168,7 +166,8 @@ def _wrong(
         after = next(rest, None)
         follows = after.previous if after is not None else head.hash
         if link.hash == follows or link.previous == before.hash and link.seq <= head.seq:
-            return "changed", f"record {link.seq} was changed"
+            which = " (or, being the last, forged)" if after is None else ""
+            return "changed", f"record {link.seq} was changed{which}"
         return "forged", f"record {link.seq} was not written by this platform"
     record = parse(link.record)
     if record.seq != link.seq:
@@ -194,11 +193,3 @@ def _differs(link: Link, record: Record) -> str | None:
         "tables": (link.tables, record.tables),
     }
     return next((name for name, (stored, said) in pairs.items() if stored != said), None)
-
-
-def parsed(link: Link) -> Record | None:
-    """The record of a link, or ``None`` if it was made unreadable."""
-    try:
-        return parse(link.record)
-    except msgspec.DecodeError:
-        return None

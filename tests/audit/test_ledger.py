@@ -1,0 +1,230 @@
+"""Opening, closing and reading records."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+from statements import KEY, OK, begin
+
+from lakehold.audit import Ledger, StatementOutcome
+from lakehold.clock import system_clock
+from lakehold.errors import LedgerUnavailable
+from lakehold.state import Database, EmbeddedPostgres, migrate
+
+REFUSED = StatementOutcome(status="refused", decision="refused", reason="SELECT is not granted")
+
+
+def count(database: Database, table: str) -> int:
+    with database.transaction() as conn:
+        row = conn.execute(f"SELECT count(*) FROM audit.{table}".encode()).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def test_statement_leaves_exactly_one_record(ledger: Ledger, database: Database) -> None:
+    """Invariant 1."""
+    start = begin()
+    ticket = ledger.open(None, start)
+    assert (count(database, "opened"), count(database, "ledger")) == (1, 0)
+    ledger.close(ticket, OK)
+    assert (count(database, "opened"), count(database, "ledger")) == (0, 1)
+    (row,) = ledger.read().read_all().to_pylist()
+    assert row["statement_id"] == str(start.id)
+    assert (row["status"], row["rows"], row["tables_read"]) == ("ok", 3, ["sales.orders"])
+    assert row["columns_read"] == ["sales.orders.id", "sales.orders.amount"]
+    assert row["started_at"] == start.at
+
+
+def test_closing_twice_leaves_one_record(ledger: Ledger, database: Database) -> None:
+    ticket = ledger.open(None, begin())
+    ledger.close(ticket, OK)
+    ledger.close(ticket, REFUSED)
+    assert [row["status"] for row in ledger.read().read_all().to_pylist()] == ["ok"]
+    assert ledger.verify().ok
+
+
+def test_record_after_a_commit_of_unknown_outcome_is_not_doubled(
+    ledger: Ledger, database: Database
+) -> None:
+    start = begin()
+    with database.transaction() as conn:
+        ledger.record(start, OK, conn)
+    ledger.record(start, REFUSED)
+    assert [row["status"] for row in ledger.read().read_all().to_pylist()] == ["ok"]
+
+
+def test_reused_statement_id_has_a_record_of_its_own(ledger: Ledger) -> None:
+    first = begin()
+    ledger.record(first, OK)
+    ledger.record(begin(id=first.id), REFUSED)
+    assert ledger.read().read_all().num_rows == 2
+    assert ledger.verify().ok
+
+
+def test_joined_record_stands_only_if_the_transaction_commits(
+    ledger: Ledger, database: Database
+) -> None:
+    ticket = ledger.open(None, begin())
+    with pytest.raises(ZeroDivisionError), database.transaction() as conn:
+        ledger.close(ticket, OK, conn)
+        raise ZeroDivisionError
+    assert (count(database, "opened"), count(database, "ledger")) == (1, 0)
+    ledger.close(ticket, REFUSED)
+    assert ledger.verify().records == 1
+
+
+def test_second_record_of_a_statement_rolls_the_joined_transaction_back(
+    ledger: Ledger, database: Database
+) -> None:
+    ticket = ledger.open(None, begin())
+    ledger.close(ticket, OK)
+    with pytest.raises(LedgerUnavailable, match="already"), database.transaction() as conn:
+        ledger.close(ticket, OK, conn)
+
+
+def test_open_that_was_rolled_back_can_still_be_closed(ledger: Ledger, database: Database) -> None:
+    with pytest.raises(ZeroDivisionError), database.transaction() as conn:
+        ticket = ledger.open(conn, begin())
+        raise ZeroDivisionError
+    ledger.close(ticket, REFUSED)
+    assert count(database, "ledger") == 1
+
+
+def test_concurrent_appenders_each_get_one_record(ledger: Ledger, database: Database) -> None:
+    """Half of them join transactions of their own, as commits do."""
+    threads, each = 16, 50
+    barrier = threading.Barrier(threads)
+
+    def work(worker: int) -> None:
+        barrier.wait()
+        for number in range(each):
+            ticket = ledger.open(None, begin(application=f"{worker}/{number}"))
+            if worker % 2:
+                with database.transaction() as conn:
+                    ledger.close(ticket, OK, conn)
+            else:
+                ledger.close(ticket, OK)
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(work, range(threads)))
+    found = ledger.read().read_all().column("application").to_pylist()
+    assert sorted(found) == sorted(f"{w}/{n}" for w in range(threads) for n in range(each))
+    assert ledger.verify().records == threads * each
+    assert count(database, "opened") == 0
+
+
+def test_several_platforms_share_one_chain(make_ledger: Callable[..., Ledger]) -> None:
+    ledgers = [make_ledger(checkpoints=None) for _ in range(4)]
+
+    def work(ledger: Ledger) -> None:
+        for _ in range(40):
+            ledger.close(ledger.open(None, begin()), OK)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, ledgers))
+    assert ledgers[0].verify().records == 160
+
+
+def test_unreachable_ledger_is_an_error(
+    postgres: EmbeddedPostgres, ledger: Ledger, database: Database
+) -> None:
+    """Invariant 10."""
+    ticket = ledger.open(None, begin())
+    with database.transaction() as conn:
+        conn.execute("ALTER TABLE audit.ledger RENAME TO hidden")
+        conn.execute("ALTER TABLE audit.opened RENAME TO hidden_too")
+    with pytest.raises(LedgerUnavailable):
+        ledger.open(None, begin())
+    with pytest.raises(LedgerUnavailable):
+        ledger.close(ticket, OK)
+    with pytest.raises(LedgerUnavailable), database.transaction() as conn:
+        ledger.record(begin(), OK, conn)
+    with database.transaction() as conn:
+        conn.execute("ALTER TABLE audit.hidden RENAME TO ledger")
+        conn.execute("ALTER TABLE audit.hidden_too RENAME TO opened")
+    ledger.close(ticket, OK)
+    assert ledger.verify().ok
+
+
+def test_server_that_is_gone_is_ledger_unavailable_and_recovers(
+    tmp_path: Path,
+) -> None:
+    """Invariant 10, with a PostgreSQL that stops."""
+    server = EmbeddedPostgres(tmp_path / "pg")
+    server.start()
+    database = Database(server.conninfo, wait_s=2)
+    try:
+        migrate(database)
+        ledger = Ledger(database, system_clock, KEY)
+        ticket = ledger.open(None, begin())
+        server.stop()
+        with pytest.raises(LedgerUnavailable):
+            ledger.open(None, begin())
+        with pytest.raises(LedgerUnavailable):
+            ledger.close(ticket, OK)
+        server.start()
+        _eventually(lambda: ledger.close(ticket, OK))
+        assert ledger.verify().records == 1
+        ledger.stop()
+    finally:
+        database.close()
+        server.stop()
+
+
+def test_update_delete_and_truncate_are_refused(ledger: Ledger, database: Database) -> None:
+    ledger.record(begin(), OK)
+    for statement in (
+        b"UPDATE audit.ledger SET status = 'failed'",
+        b"DELETE FROM audit.ledger",
+        b"TRUNCATE audit.ledger",
+        b"DELETE FROM audit.head",
+    ):
+        with pytest.raises(Exception) as caught, database.transaction() as conn:
+            conn.execute(statement)
+        assert isinstance(caught.value.__cause__, psycopg.errors.InsufficientPrivilege)
+
+
+def test_reading_is_filtered_newest_first_and_limited(ledger: Ledger) -> None:
+    noon = datetime(2026, 5, 1, 12, tzinfo=UTC)
+    for hour in range(6):
+        who = "ada" if hour % 2 else "bob"
+        ledger.record(begin(at=noon + timedelta(hours=hour), principal=who), OK)
+    ledger.record(begin(at=noon, principal="eve"), REFUSED)
+
+    def seqs(**conditions: object) -> list[int]:
+        found: list[int] = ledger.read(**conditions).read_all().column("seq").to_pylist()  # type: ignore[arg-type]
+        return found
+
+    assert seqs() == [7, 6, 5, 4, 3, 2, 1]
+    assert seqs(limit=2) == [7, 6]
+    assert seqs(limit=0) == []
+    assert seqs(principal="ada") == [6, 4, 2]
+    assert seqs(status="refused") == [7]
+    assert seqs(table="sales.orders", limit=3) == [6, 5, 4]
+    assert seqs(table="sales.other") == []
+    since, until = noon + timedelta(hours=1), noon + timedelta(hours=3)
+    assert seqs(since=since, until=until) == [3, 2]
+
+
+def test_reading_streams_in_batches(ledger: Ledger) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: ledger.record(begin(), OK), range(2_100)))
+    batches = list(ledger.read())
+    assert [batch.num_rows for batch in batches] == [1_000, 1_000, 100]
+    assert batches[-1].column("seq")[-1].as_py() == 1
+
+
+def _eventually(work: Callable[[], None]) -> None:
+    for _ in range(50):
+        try:
+            work()
+            return
+        except LedgerUnavailable:
+            threading.Event().wait(0.2)
+    work()
