@@ -15,11 +15,11 @@ from pyspark.sql import SparkSession
 
 
 def jars() -> str:
-    """Iceberg's runtime for Spark 3.5, from its package."""
+    """Iceberg's runtime for Spark 3.5 and its Scala, 2.12, from a package of jars."""
     found = find_spec("snowpark_connect_deps_iceberg")
     assert found is not None and found.submodule_search_locations
     folder = Path(next(iter(found.submodule_search_locations)))
-    names = [str(jar) for jar in folder.rglob("iceberg-spark-runtime-3.5*.jar")]
+    names = [str(jar) for jar in folder.rglob("iceberg-spark-runtime-3.5_2.12-*.jar")]
     assert names, f"no Iceberg runtime below {folder}"
     return ",".join(names)
 
@@ -86,8 +86,8 @@ def main() -> None:
             rows = [list(row) for row in spark.sql(statement).collect()]
             print(json.dumps({"name": name, "rows": rows}, default=str), flush=True)
         except Exception as error:
-            text = str(error)[:2000]
-            print(json.dumps({"name": name, "error": text}), flush=True)
+            message = str(error)[:600]
+            print(json.dumps({"name": name, "error": message}), flush=True)
     spark.stop()
 
 

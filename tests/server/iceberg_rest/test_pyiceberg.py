@@ -106,26 +106,26 @@ def test_a_schema_evolves(catalog: RestCatalog, namespace: str) -> None:
     assert table.schema().column_names == ["label", "id", "number"]
 
 
-def test_partitioning_evolves(catalog: RestCatalog, namespace: str) -> None:
+def test_partitioning_evolves(lake: LakeServer, catalog: RestCatalog, namespace: str) -> None:
     schema = Schema(
         NestedField(1, "id", LongType(), required=False),
         NestedField(2, "at", TimestampType(), required=False),
     )
     spec = PartitionSpec(PartitionField(2, 1000, DayTransform(), "at_day"))
     table = catalog.create_table(f"{namespace}.t", schema, partition_spec=spec)
-    rows = pa.table(
-        {
-            "id": pa.array([1, 2], pa.int64()),
-            "at": pa.array([0, 86_400_000_000], pa.timestamp("us")),
-        }
-    )
-    table.append(rows)
+    lake.sql(f"INSERT INTO {namespace}.t VALUES (1, '1970-01-01'), (2, '1970-01-02')")
+    table.refresh()
     with table.update_spec() as update:
         update.remove_field("at_day")
         update.add_field("id", IdentityTransform(), "id_itself")
-    table.append(rows)
+    at = pa.array([0, 86_400_000_000], pa.timestamp("us"))
+    table.append(pa.table({"id": pa.array([3, 4], pa.int64()), "at": at}))
     assert len(table.specs()) == 2
-    assert sorted(table.scan("at >= '1970-01-02T00:00:00'").to_arrow()["id"].to_pylist()) == [2, 2]
+    assert ids(table) == [1, 2, 3, 4]
+    late = table.scan("at >= '1970-01-02T00:00:00'")
+    assert sorted(late.to_arrow()["id"].to_pylist()) == [2, 4]
+    since = "t.at >= TIMESTAMP '1970-01-02'"
+    assert lake.sql(f"SELECT sum(id) FROM {namespace}.t AS t WHERE {since}") == [(6,)]
 
 
 def test_a_transaction_changes_schema_and_rows_at_once(
