@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("lakehold.cli.demo", "Start a platform with real data, and show what it does."),
     "up": ("lakehold.cli.platform", "Start a platform in a folder."),
     "down": ("lakehold.cli.platform", "Stop the platform of a folder."),
     "status": ("lakehold.cli.platform", "Tell what runs in a folder."),

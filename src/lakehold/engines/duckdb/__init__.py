@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from lakehold.engines.duckdb.engine import (
+    EXTENSIONS,
     DuckDBEngine,
     EngineLimits,
     ObjectStoreAccess,
     WriterSlot,
+    extension_path,
 )
 from lakehold.engines.duckdb.parser import DuckDBParser, StatementText, Token
 
 __all__ = [
+    "EXTENSIONS",
     "DuckDBEngine",
     "DuckDBParser",
     "EngineLimits",
@@ -18,4 +21,5 @@ __all__ = [
     "StatementText",
     "Token",
     "WriterSlot",
+    "extension_path",
 ]

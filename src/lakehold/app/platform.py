@@ -11,7 +11,7 @@ import fcntl
 import os
 import shutil
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -153,7 +153,7 @@ class Platform:
         settings, clock = self.settings, self._clock
         database = self._database(stack)
         migrate(database)
-        store = open_store(settings.warehouse_location, s3=_s3_credentials(settings))
+        store = open_store(settings.warehouse_location, s3=s3_credentials(settings))
         keys = PlatformKeys.open(settings.dir / "keys")
         catalog = Catalog(database, store, clock=clock, warehouse=settings.warehouse_location)
         access = Access(database, clock, keys.key("access"))
@@ -252,6 +252,9 @@ class Platform:
         listener.start()
         stack.callback(listener.stop)
         self._listener = listener
+        note = settings.dir / "url"
+        note.write_text(listener.url + "\n")
+        stack.callback(note.unlink, missing_ok=True)
 
     def checks(self) -> dict[str, Callable[[], object]]:
         """By part, a check that raises if it cannot be used."""
@@ -271,7 +274,7 @@ def _check_warehouse(store: ObjectStore) -> None:
 
 
 @contextlib.contextmanager
-def folder_lock(folder: Path):  # type: ignore[no-untyped-def]
+def folder_lock(folder: Path) -> Iterator[None]:
     """Hold the folder for one platform.
 
     Raises:
@@ -296,7 +299,40 @@ def folder_lock(folder: Path):  # type: ignore[no-untyped-def]
         os.close(descriptor)
 
 
-def _s3_credentials(settings: Settings) -> S3Credentials | None:
+def folder_holder(folder: Path) -> int | None:
+    """The process of the platform that runs in a folder, if one does."""
+    try:
+        descriptor = os.open(folder / "lakehold.lock", os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        text = os.read(descriptor, 32).decode(errors="replace").strip()
+        return int(text) if text.isdigit() else None
+    finally:
+        os.close(descriptor)
+    return None
+
+
+def migrate_only(settings: Settings) -> list[str]:
+    """Bring the database of a folder to this version without starting the platform.
+
+    Returns:
+        The names of the migrations that were applied.
+
+    Raises:
+        PlatformInUse, ConfigurationInvalid, StateUnavailable
+    """
+    with contextlib.ExitStack() as stack:
+        settings.dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        stack.enter_context(folder_lock(settings.dir))
+        database = Platform(settings, serve=False)._database(stack)
+        return [f"{step.number:04}_{step.name}" for step in migrate(database)]
+
+
+def s3_credentials(settings: Settings) -> S3Credentials | None:
+    """Access to the warehouse on S3; ``None`` for a local one."""
     if not settings.is_s3:
         return None
     return S3Credentials(

@@ -1,0 +1,38 @@
+"""The platform in this process: ``lakehold.open``."""
+
+from __future__ import annotations
+
+import atexit
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from lakehold.app.platform import Platform
+from lakehold.client import Connection, connect
+from lakehold.settings import load_settings
+
+TOKEN_LIFE = timedelta(days=30)
+
+
+def open_embedded(path: str | Path, settings: Mapping[str, Any]) -> Connection:
+    """Start a platform on any free port of the loopback interface, and connect to it."""
+    platform = Platform(load_settings(Path(path), **{"http_port": 0, **settings})).start()
+    try:
+        access = platform.parts.access
+        admin = access.principal("admin")
+        token = access.create_token(admin.name, name="embedded", expires_in=TOKEN_LIFE, by=admin)
+        connection = connect(platform.url, token, application="embedded")
+    except BaseException:
+        platform.stop()
+        raise
+    close = connection.close
+
+    def close_both() -> None:
+        close()
+        platform.stop()
+        atexit.unregister(close_both)
+
+    connection.close = close_both  # type: ignore[method-assign]
+    atexit.register(close_both)
+    return connection
