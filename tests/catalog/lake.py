@@ -47,9 +47,7 @@ def find(catalog: Catalog, database: Database, text: str) -> Relation | None:
 
 def set_property(transaction: LakeTransaction, table_id: UUID, key: str, value: str) -> None:
     """The smallest commit that there is."""
-    transaction.update_table(
-        table_id, [], [{"action": "set-properties", "updates": {key: value}}]
-    )
+    transaction.update_table(table_id, [], [{"action": "set-properties", "updates": {key: value}}])
 
 
 class _Committing(NoopCatalog):
@@ -68,8 +66,8 @@ class _Committing(NoopCatalog):
             [item.model_dump(mode="json", by_alias=True) for item in requirements],
             [item.model_dump(mode="json", by_alias=True, exclude_none=True) for item in updates],
         )
-        return CommitTableResponse(
-            metadata=TableMetadataUtil.parse_obj(metadata), metadata_location=location
+        return CommitTableResponse.model_validate(
+            {"metadata": TableMetadataUtil.parse_obj(metadata), "metadata-location": location}
         )
 
 

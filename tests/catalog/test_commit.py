@@ -348,9 +348,7 @@ def test_names_can_be_swapped_in_one_transaction(catalog: Catalog, database: Dat
     assert now_a.version == second.version + 1
 
 
-def test_data_and_a_rename_do_not_exclude_each_other(
-    catalog: Catalog, database: Database
-) -> None:
+def test_data_and_a_rename_do_not_exclude_each_other(catalog: Catalog, database: Database) -> None:
     table = create(catalog, "old")
     writing, renaming = catalog.begin(), catalog.begin()
     set_property(writing, table.id, "a", "1")

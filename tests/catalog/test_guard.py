@@ -51,9 +51,7 @@ def test_a_table_cannot_be_made_outside_of_the_warehouse(
     catalog: Catalog, store: ObjectStore, where: str
 ) -> None:
     with pytest.raises(InvalidDefinition):
-        catalog.begin().create_table(
-            name("t"), NUMBERS, location=where.format(root=store.root)
-        )
+        catalog.begin().create_table(name("t"), NUMBERS, location=where.format(root=store.root))
 
 
 def test_a_table_can_be_made_at_a_place_in_the_warehouse(
@@ -75,8 +73,6 @@ def test_metadata_that_leads_elsewhere_cannot_be_registered(
     metadata["snapshots"] = [{"snapshot-id": 1, "manifest-list": f"{victim}/metadata/l.avro"}]
     store.write(f"{store.root}/mine/metadata/a.metadata.json", msgspec.json.encode(metadata))
     with pytest.raises(InvalidDefinition):
-        catalog.begin().register_table(
-            name("mine"), f"{store.root}/mine/metadata/a.metadata.json"
-        )
+        catalog.begin().register_table(name("mine"), f"{store.root}/mine/metadata/a.metadata.json")
     with pytest.raises(InvalidDefinition):
         catalog.begin().register_table(name("mine"), "/etc/passwd")

@@ -24,9 +24,7 @@ def test_the_schema_main_is_there_from_the_start(catalog: Catalog, database: Dat
         transaction.drop_schema("main")
 
 
-def test_a_schema_keeps_its_case_and_is_found_in_any(
-    catalog: Catalog, database: Database
-) -> None:
+def test_a_schema_keeps_its_case_and_is_found_in_any(catalog: Catalog, database: Database) -> None:
     transaction = catalog.begin()
     transaction.create_schema("Sales", {"owner": "ada"})
     transaction.commit()

@@ -130,9 +130,7 @@ def test_a_transaction_tells_what_it_touched(catalog: Catalog) -> None:
     assert transaction.created[1].id == made.id
 
 
-def test_data_does_not_change_the_structures_version(
-    catalog: Catalog, database: Database
-) -> None:
+def test_data_does_not_change_the_structures_version(catalog: Catalog, database: Database) -> None:
     from tests.catalog.lake import append
 
     table = create(catalog, "t")
@@ -267,9 +265,10 @@ def test_a_replaced_table_keeps_its_identity_and_history(
         {"id": 2, "name": "x", "type": "long", "required": False},
     ]
     schema = {"type": "struct", "schema-id": 0, "fields": columns}
-    spec = {"spec-id": 0, "fields": [
-        {"source-id": 2, "field-id": 1000, "name": "x_b", "transform": "bucket[4]"}
-    ]}
+    spec = {
+        "spec-id": 0,
+        "fields": [{"source-id": 2, "field-id": 1000, "name": "x_b", "transform": "bucket[4]"}],
+    }
     transaction.create_table(name("t"), schema, spec, properties={"b": "3"}, replace=True)
     transaction.commit()
     found = find(catalog, database, "t")

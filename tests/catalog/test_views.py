@@ -7,7 +7,7 @@ import pytest
 from lakehold.catalog import Catalog, ViewDefinition
 from lakehold.errors import DuplicateTable
 from lakehold.state import Database
-from tests.catalog.lake import create, find, name
+from tests.catalog.lake import NUMBERS, create, find, name
 
 
 def test_a_view_keeps_its_text_its_rights_and_its_columns(
@@ -77,8 +77,7 @@ def test_a_view_of_another_dialect_cannot_be_run_and_is_kept(
         "default-namespace": ["main"],
         "representations": [{"type": "sql", "sql": "SELECT 1", "dialect": "spark"}],
     }
-    schema = {"type": "struct", "schema-id": 0, "fields": []}
-    transaction.create_view_from(name("v"), schema, version, {"a": "1"})
+    transaction.create_view_from(name("v"), NUMBERS, version, {"a": "1"})
     transaction.commit()
     found = find(catalog, database, "v")
     assert found is not None

@@ -7,8 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from lakehold.catalog.types import iceberg_type
-
 from lakehold.catalog import metadata as engine
 from lakehold.catalog.relation import (
     COMMENT_PROPERTY,
@@ -22,6 +20,7 @@ from lakehold.catalog.relation import (
     Rights,
     schema_by_id,
 )
+from lakehold.catalog.types import iceberg_type
 
 _DATA_ACTIONS = frozenset(
     {
@@ -83,7 +82,7 @@ def new_table(pointer: Pointer, wanted: TableDefinition, now_ms: int) -> Json:
 def replacement(metadata: Json, wanted: TableDefinition, now_ms: int) -> list[Json]:
     """The updates that give a table a new structure and no rows, and keep its history.
 
-    Columns that keep their name keep their field id, so that what is said about a column
+    Columns that keep their name and type keep their field id, so that what is said about a column
     (grants, tags) stays with it (Iceberg's own ``replaceTransaction`` does the same).
     """
     fresh = engine.new_table_metadata(
@@ -106,7 +105,10 @@ def replacement(metadata: Json, wanted: TableDefinition, now_ms: int) -> list[Js
     schema = _renumbered(schema, ids)
     properties = _with_field_ids(fresh.get("properties") or {}, ids)
     gone = sorted((metadata.get("properties") or {}).keys() - properties.keys())
-    updates: list[Json] = [
+    updates: list[Json] = []
+    if "main" in (metadata.get("refs") or {}):
+        updates.append({"action": "remove-snapshot-ref", "ref-name": "main"})
+    updates += [
         {"action": "add-schema", "schema": schema},
         {"action": "set-current-schema", "schema-id": LAST},
         {"action": "add-spec", "spec": spec},
@@ -114,8 +116,6 @@ def replacement(metadata: Json, wanted: TableDefinition, now_ms: int) -> list[Js
         {"action": "add-sort-order", "sort-order": order},
         {"action": "set-default-sort-order", "sort-order-id": LAST},
     ]
-    if "main" in (metadata.get("refs") or {}):
-        updates.append({"action": "remove-snapshot-ref", "ref-name": "main"})
     if gone:
         updates.append({"action": "remove-properties", "removals": gone})
     if properties:
@@ -125,29 +125,30 @@ def replacement(metadata: Json, wanted: TableDefinition, now_ms: int) -> list[Js
 
 def _field_ids(metadata: Json, schema: Json) -> dict[int, int]:
     """For each field id of ``schema``: the id it has, or will have, in an existing table."""
-    known = dict(_names(schema_by_id(metadata, metadata["current-schema-id"])))
+    present = _fields(schema_by_id(metadata, metadata["current-schema-id"]))
+    known = {(name, kind): field_id for name, kind, field_id in present}
     last = int(metadata["last-column-id"])
     ids: dict[int, int] = {}
-    for name, field_id in _names(schema):
-        if name not in known:
+    for name, kind, field_id in _fields(schema):
+        if (name, kind) not in known:
             last += 1
-        ids[field_id] = known.get(name, last)
+        ids[field_id] = known.get((name, kind), last)
     return ids
 
 
-def _names(type_json: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], int]]:
-    """The full name and the id of every field in a type, nested ones too."""
+def _fields(
+    type_json: Any, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], str, int]]:
+    """Full name, kind of type and id of every field in a type, nested ones too."""
     if not isinstance(type_json, dict):
         return
-    for item in type_json.get("fields", ()):
-        name = (*path, item["name"].lower())
-        yield name, item["id"]
-        yield from _names(item["type"], name)
+    parts = [((*path, i["name"].lower()), i["type"], i["id"]) for i in type_json.get("fields", ())]
     for part in ("element", "key", "value"):
         if f"{part}-id" in type_json:
-            name = (*path, f"<{part}>")
-            yield name, type_json[f"{part}-id"]
-            yield from _names(type_json[part], name)
+            parts.append(((*path, f"<{part}>"), type_json[part], type_json[f"{part}-id"]))
+    for name, inner, field_id in parts:
+        yield name, inner["type"] if isinstance(inner, dict) else inner, field_id
+        yield from _fields(inner, name)
 
 
 def _renumbered(type_json: Any, ids: Mapping[int, int]) -> Any:

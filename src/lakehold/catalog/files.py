@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
 import uuid
+import zlib
 from collections import OrderedDict
 from dataclasses import dataclass
 from threading import Lock
@@ -63,6 +63,11 @@ class MetadataFiles:
         self._remember(location, _Parsed(metadata, len(data)))
         return location
 
+    @property
+    def cached_bytes(self) -> int:
+        """Serialized size of what is kept parsed."""
+        return self._cached_bytes
+
     def forget(self, location: str) -> None:
         """Delete a metadata file that nothing refers to."""
         with self._lock:
@@ -78,13 +83,10 @@ class MetadataFiles:
                 self._cache.move_to_end(location)
                 return parsed
         data = self._store.read(location)
-        if location.endswith(".gz.metadata.json") or data[:2] == b"\x1f\x8b":
-            data = gzip.decompress(data)
-        if len(data) > METADATA_BYTES_MAX:
-            raise InvalidDefinition(f"the metadata at {location!r} is too large")
         try:
+            data = _unpacked(data)
             metadata = msgspec.json.decode(data)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, zlib.error, UnicodeDecodeError) as error:
             raise InvalidDefinition(f"there is no table metadata at {location!r}") from error
         if not isinstance(metadata, dict) or "format-version" not in metadata:
             raise InvalidDefinition(f"there is no table metadata at {location!r}")
@@ -102,6 +104,18 @@ class MetadataFiles:
             while self._cached_bytes > self._cache_bytes and len(self._cache) > 1:
                 _, dropped = self._cache.popitem(last=False)
                 self._cached_bytes -= dropped.size
+
+
+def _unpacked(data: bytes) -> bytes:
+    """Metadata may be packed with gzip (Iceberg: ``write.metadata.compression-codec``)."""
+    if data[:2] == b"\x1f\x8b":
+        unpacker = zlib.decompressobj(wbits=31)
+        data = unpacker.decompress(data, METADATA_BYTES_MAX + 1)
+        if len(data) <= METADATA_BYTES_MAX and not unpacker.eof:
+            raise zlib.error("cut off")
+    if len(data) > METADATA_BYTES_MAX:
+        raise InvalidDefinition("the metadata of the table is too large")
+    return data
 
 
 def version_of(metadata_location: str) -> int:

@@ -9,7 +9,6 @@ from typing import Any, Literal, TypeAlias
 from uuid import UUID
 
 from lakehold.catalog.types import duckdb_type
-
 from lakehold.names import TableName, quote
 
 Json: TypeAlias = dict[str, Any]

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace as changed
 from uuid import UUID, uuid4
 
-from lakehold.catalog import definition, guard
+from lakehold.catalog import definition, durability, guard
 from lakehold.catalog import metadata as engine
 from lakehold.catalog.files import version_of
 from lakehold.catalog.lifecycle import TransactionLifecycle
@@ -111,7 +111,9 @@ class LakeTransaction(TransactionLifecycle):
     ) -> Relation:
         """Make a table, or with ``replace`` give one of that name a new structure and no rows.
 
-        A replaced table keeps its id, history and the field ids of columns whose names stay.
+        A replaced table keeps its id, history and the field ids of columns that stay. Where
+        its history forbids the new structure (a former partition column is gone), the old
+        table is dropped and another takes its name.
 
         Raises:
             DuplicateTable: if there is a table or view of that name.
@@ -178,6 +180,7 @@ class LakeTransaction(TransactionLifecycle):
             pointer = self._new_pointer(base, name, "table", location)
             updates = [u for u in updates if u.get("action") != "set-location"]
             guard.check_updates(self._resources.store, pointer.location, updates)
+            durability.sync_snapshots(self._resources.store, pointer.location, updates)
             placed: Json = {"action": "set-location", "location": pointer.location}
             if not any(u.get("action") == "assign-uuid" for u in updates):
                 updates = [{"action": "assign-uuid", "uuid": str(pointer.id)}, *updates]
@@ -382,6 +385,7 @@ class LakeTransaction(TransactionLifecycle):
         current = self._metadata_of(pointer)
         draft = current if change.draft is None else change.draft
         guard.check_updates(self._resources.store, pointer.location, updates)
+        durability.sync_snapshots(self._resources.store, pointer.location, updates)
         now_ms = self._now_ms()
         if pointer.kind == "view":
             engine.check_view_requirements(current, list(requirements))
@@ -413,16 +417,25 @@ class LakeTransaction(TransactionLifecycle):
                 base_location=before.metadata_location,
                 now_ms=now_ms,
             )
-        finished = engine.finish_commit(current, draft, base_location="", now_ms=now_ms)
-        log = current.get("metadata-log")
-        return {**finished, "metadata-log": log if log is not None else []}
+        return engine.finish_commit(current, draft, base_location="", now_ms=now_ms)
 
     def _replace_table(
         self, base: Base, found: Pointer, wanted: definition.TableDefinition
     ) -> Relation:
+        """Give a table a new structure, or where its history forbids that, another table."""
         found = self._first_seen(found)
         updates = definition.replacement(self._metadata_of(found), wanted, self._now_ms())
-        self._update(base, found, [], updates)
+        try:
+            self._update(base, found, [], updates)
+        except InvalidDefinition:
+            self.drop(found.name)
+            return self.create_table(
+                found.name,
+                wanted.schema_json,
+                wanted.partition_spec,
+                wanted.sort_order,
+                wanted.properties,
+            )
         return self._relation(self._pointer(base, found.id))
 
     def _relation(self, pointer: Pointer) -> Relation:

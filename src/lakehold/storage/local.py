@@ -112,6 +112,20 @@ class LocalStore:
         with _storage_errors("make", location):
             self._make_folder(path)
 
+    def sync(self, location: str) -> None:
+        path = self._locate(location)
+        with _storage_errors("sync", location):
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            _sync_folder(os.path.dirname(path))
+
+    @property
+    def needs_sync(self) -> bool:
+        return True
+
     def _locate(self, location: str) -> str:
         """The path of a location, if neither its text nor its links leave the root."""
         path = local_path(location)

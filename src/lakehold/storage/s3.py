@@ -120,6 +120,13 @@ class S3Store:
     def make_folder(self, location: str) -> None:
         self._key(location)
 
+    def sync(self, location: str) -> None:
+        self._key(location)
+
+    @property
+    def needs_sync(self) -> bool:
+        return False
+
     def _key(self, location: str) -> str:
         """The key of a location, if it is under the root."""
         if not location.startswith(S3_SCHEME) or not is_within(location, self._root):

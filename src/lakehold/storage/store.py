@@ -56,3 +56,11 @@ class ObjectStore(Protocol):
 
     def make_folder(self, location: str) -> None:
         """Make a folder where the store has folders: writers of some engines expect it."""
+
+    def sync(self, location: str) -> None:
+        """Make durable what another process wrote, such as an engine; ``ObjectMissing`` if not
+        there. A store whose objects are durable once they are there has nothing to do."""
+
+    @property
+    def needs_sync(self) -> bool:
+        """Whether what others wrote may still be lost with the machine's power."""
