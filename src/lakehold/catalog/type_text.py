@@ -77,21 +77,22 @@ _TOKEN = re.compile(
 )
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
-_KEYWORDS = frozenset(
-    """all analyse analyze and anti any array as asc asof asymmetric at authorization between
-    bigint binary bit boolean both by case cast char character check coalesce collate collation
-    column columns concurrently constraint create cross dec decimal default deferrable desc
-    describe distinct do else end except exists extract false fetch float for foreign freeze from
-    full generated glob group grouping grouping_id having ilike in initially inner inout int
-    integer intersect interval into is isnull join lambda lateral leading left like limit map
-    national natural nchar none not notnull null nullif numeric offset on only or order out outer
-    overlaps overlay pivot pivot_longer pivot_wider placing position positional precision primary
-    qualify real references returning right row select semi setof show similar smallint some
-    struct substring summarize symmetric table tablesample then time timestamp to trailing treat
-    trim true try_cast union unique unpack unpivot using values varchar variadic verbose when
-    where window with xmlattributes xmlconcat xmlelement xmlexists xmlforest xmlnamespaces
-    xmlparse xmlpi xmlroot xmlserialize xmltable""".split()
-)
+_KEYWORD_TEXT = """
+all analyse analyze and anti any array as asc asof asymmetric at authorization between
+bigint binary bit boolean both by case cast char character check coalesce collate collation
+column columns concurrently constraint create cross dec decimal default deferrable desc
+describe distinct do else end except exists extract false fetch float for foreign freeze from
+full generated glob group grouping grouping_id having ilike in initially inner inout int
+integer intersect interval into is isnull join lambda lateral leading left like limit map
+national natural nchar none not notnull null nullif numeric offset on only or order out outer
+overlaps overlay pivot pivot_longer pivot_wider placing position positional precision primary
+qualify real references returning right row select semi setof show similar smallint some
+struct substring summarize symmetric table tablesample then time timestamp to trailing treat
+trim true try_cast union unique unpack unpivot using values varchar variadic verbose when
+where window with xmlattributes xmlconcat xmlelement xmlexists xmlforest xmlnamespaces
+xmlparse xmlpi xmlroot xmlserialize xmltable
+"""
+_KEYWORDS = frozenset(_KEYWORD_TEXT.split())
 """Words that DuckDB quotes as the name of a field (``duckdb_keywords()``: all but unreserved)."""
 
 
@@ -258,9 +259,9 @@ class _Reading:
     def _unit(self) -> None:
         """INTERVAL DAY, INTERVAL DAY TO SECOND: the unit means nothing to DuckDB."""
         units = ("YEAR", "MONTH", "DAY", "HOUR", "MINUTE", "SECOND")
-        if any(self._words(unit) for unit in units) and self._words("TO"):
-            if not any(self._words(unit) for unit in units):
-                self._fail(self._peek()[1])
+        to_another = any(self._words(unit) for unit in units) and self._words("TO")
+        if to_another and not any(self._words(unit) for unit in units):
+            self._fail(self._peek()[1])
 
     def _with_arguments(self, name: str) -> Node:
         if name == "STRUCT":

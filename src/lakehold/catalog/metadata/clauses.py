@@ -19,9 +19,13 @@ from lakehold.errors import InvalidDefinition
 Json = dict[str, Any]
 
 _NAMES = {
-    **{name: name for name in ("year", "month", "day", "hour", "identity", "bucket", "truncate")},
-    **{"years": "year", "months": "month", "days": "day", "hours": "hour"},
-    **{"date": "day", "date_hour": "hour", "trunc": "truncate"},
+    "identity": "identity",
+    "bucket": "bucket",
+    **dict.fromkeys(("truncate", "trunc"), "truncate"),
+    **dict.fromkeys(("year", "years"), "year"),
+    **dict.fromkeys(("month", "months"), "month"),
+    **dict.fromkeys(("day", "days", "date"), "day"),
+    **dict.fromkeys(("hour", "hours", "date_hour"), "hour"),
 }
 _TOKEN = re.compile(r'\s*("(?:[^"]|"")+"|\d+|[^\W\d][\w$]*|[(),.])')
 

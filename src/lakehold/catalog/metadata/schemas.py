@@ -24,9 +24,10 @@ _DECIMAL = re.compile(r"decimal\(\s*(\d+)\s*,\s*(\d+)\s*\)\Z")
 _FIXED = re.compile(r"fixed\[\s*[1-9]\d*\s*\]\Z")
 _SPATIAL = re.compile(r"(geometry|geography)(\([^()]*\))?\Z")
 _PRIMITIVES = frozenset(
-    "boolean int long float double date time timestamp timestamptz string uuid binary".split()
+    ("boolean", "int", "long", "float", "double", "date", "time", "timestamp", "timestamptz")
+    + ("string", "uuid", "binary")
 )
-_PRIMITIVES_V3 = frozenset("timestamp_ns timestamptz_ns unknown variant".split())
+_PRIMITIVES_V3 = frozenset({"timestamp_ns", "timestamptz_ns", "unknown", "variant"})
 
 _PROMOTIONS = frozenset({("int", "long"), ("float", "double")})
 _PROMOTIONS_V3 = frozenset({("date", "timestamp"), ("date", "timestamp_ns")})

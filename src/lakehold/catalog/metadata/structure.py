@@ -65,9 +65,12 @@ def remove_schemas(draft: Draft, update: Json) -> None:
     if state["current-schema-id"] in gone:
         raise InvalidDefinition("the current schema cannot be removed")
     _check_known(draft, "schemas", "schema-id", gone, "schema")
-    used = {snapshot.get("schema-id") for snapshot in draft.items("snapshots")} & gone
-    if used:
-        raise InvalidDefinition(f"the schema {min(used)} is the one of a snapshot")
+    for snapshot in draft.items("snapshots"):
+        if snapshot.get("schema-id") in gone:
+            raise InvalidDefinition(
+                f"the schema {snapshot['schema-id']} is the one of snapshot "
+                f"{snapshot['snapshot-id']}"
+            )
     state["schemas"] = [s for s in draft.items("schemas") if s["schema-id"] not in gone]
 
 
