@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import pytest
 
 from lakehold.catalog import Catalog
@@ -19,9 +21,9 @@ def test_invariant_4_every_file_of_a_commit_is_synced_before_it(
     synced: list[str] = []
     real = LocalStore.sync
 
-    def sync(self: LocalStore, location: str) -> None:
-        synced.append(location)
-        real(self, location)
+    def sync(self: LocalStore, locations: Collection[str]) -> None:
+        synced.extend(locations)
+        real(self, locations)
 
     monkeypatch.setattr(LocalStore, "sync", sync)
     append(catalog, table.id, 5)

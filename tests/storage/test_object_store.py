@@ -78,6 +78,18 @@ def test_a_listing_shows_every_depth_and_nothing_beside(store: ObjectStore) -> N
     assert all(abs(now - item.modified) < timedelta(minutes=1) for item in found)
 
 
+def test_what_others_wrote_is_synced(store: ObjectStore) -> None:
+    locations = [f"{store.root}/t/{name}" for name in ("a", "b/c")]
+    for location in locations:
+        store.write(location, b"1")
+    store.sync(locations)
+    if store.needs_sync:
+        with pytest.raises(ObjectMissing):
+            store.sync([*locations, f"{store.root}/t/none"])
+    with pytest.raises(InvalidDefinition):
+        store.sync(["/etc/passwd"])
+
+
 def test_a_folder_is_deleted_with_all_that_is_in_it(store: ObjectStore) -> None:
     for name in ("t/a", "t/b/c", "t2/f"):
         store.write(f"{store.root}/{name}", b"1")

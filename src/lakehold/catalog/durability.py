@@ -29,15 +29,17 @@ def sync_snapshots(store: ObjectStore, location: str, updates: Iterable[Json]) -
     """
     if not store.needs_sync:
         return
+    files: list[str] = []
     for update in updates:
         if update.get("action") == "add-snapshot":
-            for file in _added_files(store, update.get("snapshot") or {}):
-                if not is_within(file, location):
-                    raise InvalidDefinition(f"{file!r} is outside of the table's location")
-                try:
-                    store.sync(file)
-                except ObjectMissing as error:
-                    raise InvalidDefinition(f"the snapshot adds {file!r}: not there") from error
+            files += _added_files(store, update.get("snapshot") or {})
+    for file in files:
+        if not is_within(file, location):
+            raise InvalidDefinition(f"{file!r} is outside of the table's location")
+    try:
+        store.sync(files)
+    except ObjectMissing as error:
+        raise InvalidDefinition(f"the snapshot adds a file that is not there: {error}") from error
 
 
 def _added_files(store: ObjectStore, snapshot: Json) -> Iterator[str]:

@@ -8,7 +8,7 @@ import os
 import shutil
 import stat
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 
 from lakehold.errors import InvalidDefinition, ObjectExists, ObjectMissing, StorageFailed
@@ -112,15 +112,18 @@ class LocalStore:
         with _storage_errors("make", location):
             self._make_folder(path)
 
-    def sync(self, location: str) -> None:
-        path = self._locate(location)
-        with _storage_errors("sync", location):
-            descriptor = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-            _sync_folder(os.path.dirname(path))
+    def sync(self, locations: Collection[str]) -> None:
+        paths = {self._locate(location): location for location in locations}
+        for path, location in paths.items():
+            with _storage_errors("sync", location):
+                descriptor = os.open(path, os.O_RDONLY)
+                try:
+                    os.fsync(descriptor)
+                finally:
+                    os.close(descriptor)
+        for folder in {os.path.dirname(path) for path in paths}:
+            with _storage_errors("sync", folder):
+                _sync_folder(folder)
 
     @property
     def needs_sync(self) -> bool:

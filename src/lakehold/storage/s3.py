@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -120,8 +120,9 @@ class S3Store:
     def make_folder(self, location: str) -> None:
         self._key(location)
 
-    def sync(self, location: str) -> None:
-        self._key(location)
+    def sync(self, locations: Collection[str]) -> None:
+        for location in locations:
+            self._key(location)
 
     @property
     def needs_sync(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -57,9 +57,14 @@ class ObjectStore(Protocol):
     def make_folder(self, location: str) -> None:
         """Make a folder where the store has folders: writers of some engines expect it."""
 
-    def sync(self, location: str) -> None:
-        """Make durable what another process wrote, such as an engine; ``ObjectMissing`` if not
-        there. A store whose objects are durable once they are there has nothing to do."""
+    def sync(self, locations: Collection[str]) -> None:
+        """Make durable what another process wrote, such as an engine.
+
+        A store whose objects are durable once they are there has nothing to do.
+
+        Raises:
+            ObjectMissing: if one of them is not there.
+        """
 
     @property
     def needs_sync(self) -> bool:
