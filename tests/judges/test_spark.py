@@ -9,21 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from lake_server import LakeServer
 
 PYTHON = os.environ.get("LAKEHOLD_JUDGES_PYTHON")
 
-pytestmark = [
-    pytest.mark.skipif(
-        PYTHON is None, reason="needs Java and an environment of its own: run make judges"
-    ),
-    pytest.mark.timeout(600),
-]
+pytestmark = [pytest.mark.judges, pytest.mark.timeout(600)]
 
 
 def judge(lake: LakeServer, namespace: str, token: str) -> dict[str, Any]:
     """Run the program; returns its answers by name."""
-    assert PYTHON is not None
+    assert PYTHON is not None, "make judges sets LAKEHOLD_JUDGES_PYTHON"
     program = Path(__file__).parent / "spark_program.py"
     done = subprocess.run(
         [PYTHON, str(program), lake.iceberg, token, namespace],

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
+
+from iceberg_openapi import OpenApi
 from lake_server import LakeServer, lake
-from openapi import OpenApi
 
 __all__ = ["lake"]
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import duckdb
 import pytest
-from lake_server import LakeServer
 
+from lake_server import LakeServer
 from lakehold.engines.duckdb.engine import EXTENSIONS, extension_path
 
 

@@ -7,9 +7,10 @@ from urllib.parse import urlsplit
 
 import pyarrow as pa
 import pytest
-from lake_server import LakeServer
 from pyiceberg.catalog.rest import RestCatalog
 from pyiceberg.exceptions import ForbiddenError
+
+from lake_server import LakeServer
 
 ROWS = pa.table({"id": pa.array([1, 2], pa.int64()), "name": ["a", "b"]})
 

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import httpx
 import pytest
+
 from lake_server import LakeServer
 
 SCHEMA = {

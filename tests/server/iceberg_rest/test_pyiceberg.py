@@ -7,8 +7,6 @@ import threading
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from lake_server import LakeServer
-from openapi import OpenApi
 from pyiceberg.catalog.rest import RestCatalog
 from pyiceberg.exceptions import (
     CommitFailedException,
@@ -21,6 +19,9 @@ from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.transforms import DayTransform, IdentityTransform
 from pyiceberg.types import IntegerType, LongType, NestedField, StringType, TimestampType
+
+from iceberg_openapi import OpenApi
+from lake_server import LakeServer
 
 ROWS = pa.table({"id": pa.array([1, 2, 3], pa.int64()), "name": ["a", "b", None]})
 

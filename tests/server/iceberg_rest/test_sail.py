@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from lake_server import LakeServer
 
 pytest.importorskip("pyspark.sql.connect", reason="needs pyspark-client")

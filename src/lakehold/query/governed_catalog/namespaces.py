@@ -39,7 +39,7 @@ class Namespaces:
             if parent is not None and not below:
                 operation.schema(parent)
             level = 1 if parent is None else parent.count(SEPARATOR) + 2
-            heads = {}
+            heads: dict[str, str] = {}
             for name in below:
                 head = SEPARATOR.join(name.split(SEPARATOR)[:level])
                 heads.setdefault(head.lower(), head)

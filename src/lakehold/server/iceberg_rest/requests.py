@@ -129,8 +129,8 @@ def required(body: Json, key: str, kind: type[Item]) -> Item:
     """
     value = body.get(key)
     if not isinstance(value, kind):
-        names = {dict: "an object", list: "a list", str: "text"}
-        raise InvalidRequest(f"{key} must be {names.get(kind, kind.__name__)}")
+        shown = {"dict": "an object", "list": "a list", "str": "text"}[kind.__name__]
+        raise InvalidRequest(f"{key} must be {shown}")
     return value
 
 
