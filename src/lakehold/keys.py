@@ -47,9 +47,7 @@ class PlatformKeys:
                 fresh.unlink()
         mode = path.stat().st_mode
         if mode & (stat.S_IRWXG | stat.S_IRWXO):
-            raise ConfigurationInvalid(
-                f"{path} can be read by others", hint=f"chmod 600 {path}"
-            )
+            raise ConfigurationInvalid(f"{path} can be read by others", hint=f"chmod 600 {path}")
         secret = path.read_bytes()
         if len(secret) != SIZE:
             raise ConfigurationInvalid(

@@ -19,6 +19,7 @@ from typing import Any
 from lakehold.errors import ConfigurationInvalid
 
 FILE = "lakehold.toml"
+FOLDER = "lakehold-data"
 PREFIX = "LAKEHOLD_"
 PORT = 8090
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -52,7 +53,7 @@ class Settings:
         log_level: ``debug``, ``info``, ``warning`` or ``error``.
     """
 
-    dir: Path = Path("lakehold-data")
+    dir: Path = Path(FOLDER)
     postgres_dsn: str = field(default="", repr=False)
     postgres_connections: int = 40
     warehouse: str = ""
@@ -102,7 +103,7 @@ def load_settings(folder: Path | None = None, **flags: Any) -> Settings:
         for key, value in os.environ.items()
         if key.startswith(PREFIX)
     }
-    base = folder or Path(environment.pop("dir", "") or Settings.dir)
+    base = folder or Path(environment.pop("dir", "") or FOLDER)
     environment.pop("dir", None)
     base = base.expanduser().absolute()
     values: dict[str, Any] = {"dir": base}

@@ -151,7 +151,7 @@ class Platform:
 
     def _build(self, stack: contextlib.ExitStack) -> Parts:
         settings, clock = self.settings, self._clock
-        database = self._database(stack)
+        database = self.open_database(stack)
         migrate(database)
         store = open_store(settings.warehouse_location, s3=s3_credentials(settings))
         keys = PlatformKeys.open(settings.dir / "keys")
@@ -183,7 +183,8 @@ class Platform:
         staging = StagingArea(settings.dir / "staging", settings.staging_bytes)
         return Parts(database, store, catalog, access, ledger, engine, gateway, staging)
 
-    def _database(self, stack: contextlib.ExitStack) -> Database:
+    def open_database(self, stack: contextlib.ExitStack) -> Database:
+        """PostgreSQL, started if it is the embedded one."""
         if self.settings.postgres_dsn:
             conninfo = self.settings.postgres_dsn
         else:
@@ -327,7 +328,7 @@ def migrate_only(settings: Settings) -> list[str]:
     with contextlib.ExitStack() as stack:
         settings.dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         stack.enter_context(folder_lock(settings.dir))
-        database = Platform(settings, serve=False)._database(stack)
+        database = Platform(settings, serve=False).open_database(stack)
         return [f"{step.number:04}_{step.name}" for step in migrate(database)]
 
 

@@ -6,8 +6,8 @@ import importlib
 import sys
 from typing import Any
 
-import click
 import typer
+from typer._click import Command, Context, HelpFormatter
 from typer.core import TyperGroup
 from typer.main import get_command
 
@@ -32,22 +32,22 @@ COMMANDS: dict[str, tuple[str, str]] = {
 class _Lazy(TyperGroup):
     """Loads a command's module when the command is called, so that ``--help`` is quick."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: Context) -> list[str]:
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: Context, cmd_name: str) -> Command | None:
         known = COMMANDS.get(cmd_name)
         if known is None:
             return None
         found = getattr(importlib.import_module(known[0]), cmd_name)
         return _as_command(found, cmd_name, known[1])
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
 
-def _as_command(found: Any, name: str, text: str) -> click.Command:
+def _as_command(found: Any, name: str, text: str) -> Command:
     if not isinstance(found, typer.Typer):
         holder = typer.Typer(add_completion=False, rich_markup_mode=None)
         holder.command(name)(found)

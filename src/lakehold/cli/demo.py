@@ -246,7 +246,8 @@ LEFT JOIN nyc.planes p USING (tailnum)
 GROUP BY ALL ORDER BY mean_delay_min DESC
 """
 _LEDGER = """
-SELECT seq, principal, status, kind, sqlstate, reads, left(statement, 48) AS statement
+SELECT seq, principal, status, kind, sqlstate, array_to_string(columns_read, ', ') AS columns_read,
+       left(statement, 40) AS statement
 FROM lakehold.ledger WHERE principal = 'ana' ORDER BY seq DESC LIMIT 4
 """
 

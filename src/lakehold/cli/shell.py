@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Self
 from uuid import UUID, uuid4
 
 from rich.console import Console
@@ -284,7 +284,7 @@ class _Progress:
         watched = shell.settings.interactive and shell.messages.is_terminal
         self._thread = threading.Thread(target=self._watch, daemon=True) if watched else None
 
-    def __enter__(self) -> _Progress:
+    def __enter__(self) -> Self:
         if self._thread is not None:
             self._thread.start()
         return self

@@ -186,9 +186,7 @@ def _drop_not_null(
     _set_schema(transaction, relation, schema, metadata["last-column-id"])
 
 
-def _set_default(
-    statement: s.AlterTable, relation: Relation, transaction: LakeTransaction
-) -> None:
+def _set_default(statement: s.AlterTable, relation: Relation, transaction: LakeTransaction) -> None:
     _, schema = _schema(transaction, relation)
     key = f"{DEFAULT_PROPERTY}{_field(schema, statement.column[-1], relation)['id']}"
     set_table_properties(transaction, relation, {key: str(statement.value)})
@@ -212,7 +210,7 @@ def _rename(statement: s.AlterTable, relation: Relation, transaction: LakeTransa
 def _partition(statement: s.AlterTable, relation: Relation, transaction: LakeTransaction) -> None:
     _, schema = _schema(transaction, relation)
     spec = partition_spec(statement.items, schema)
-    updates = [
+    updates: list[Json] = [
         {"action": "add-spec", "spec": spec},
         {"action": "set-default-spec", "spec-id": -1},
     ]
@@ -222,7 +220,7 @@ def _partition(statement: s.AlterTable, relation: Relation, transaction: LakeTra
 def _sort(statement: s.AlterTable, relation: Relation, transaction: LakeTransaction) -> None:
     _, schema = _schema(transaction, relation)
     order = sort_order(statement.items, schema)
-    updates = [
+    updates: list[Json] = [
         {"action": "add-sort-order", "sort-order": order},
         {"action": "set-default-sort-order", "sort-order-id": -1},
     ]

@@ -114,9 +114,7 @@ class Binder:
         self.bound.read(name, frozenset())
         return f"(SELECT * FROM {relation.key})"
 
-    def _relation(
-        self, relation: Relation, node: Node, scope: Scope
-    ) -> tuple[str, frozenset[str]]:
+    def _relation(self, relation: Relation, node: Node, scope: Scope) -> tuple[str, frozenset[str]]:
         """The subquery for a relation and the names of the columns in it."""
         decision = scope.require(relation, Privilege.SELECT)
         self.bound.dependencies[relation.id] = relation.version

@@ -56,7 +56,7 @@ class Shadow:
         self._ctes, self._sources = ctes, sources
         self._texts: list[str] = []
         self._node: Node = {}
-        self._pieces: list[str] = []
+        self.pieces: list[str] = []
 
     def add(self, text: str) -> int:
         """Add an expression; returns its place."""
@@ -85,7 +85,7 @@ class Shadow:
             raise SyntaxInvalid("the parts of the statement do not fit together")
         self._binder.bind(tree, self._scope)
         self._node = node
-        self._pieces = [expression_text(item, parser) for item in node["select_list"]]
+        self.pieces = [expression_text(item, parser) for item in node["select_list"]]
         verify(
             parser.tree(parser.text(tree)),
             relations={*self._binder.bound.system, *self._scope.inputs},
@@ -98,7 +98,7 @@ class Shadow:
 
     def piece(self, place: int) -> str:
         """A verified expression as text."""
-        return self._pieces[place]
+        return self.pieces[place]
 
     def sources(self) -> str:
         """The verified FROM as text, without the word."""
@@ -138,9 +138,7 @@ def compose_insert(
     return Change(insert_plan(statement.query, targets, relation, scope))
 
 
-def insert_plan(
-    query: str | None, targets: list[Column], relation: Relation, scope: Scope
-) -> Plan:
+def insert_plan(query: str | None, targets: list[Column], relation: Relation, scope: Scope) -> Plan:
     """An INSERT that is allowed: ``query`` (``None`` for defaults) into ``targets``."""
     binder = Binder()
     if query is None:
@@ -334,7 +332,9 @@ def _merge_parts(
 
 
 def _merge_action(clause: MergeClause, columns: list[Column], values: list[str]) -> str:
-    written = [write_expression(value, column) for column, value in zip(columns, values, strict=True)]
+    written = [
+        write_expression(value, column) for column, value in zip(columns, values, strict=True)
+    ]
     if clause.action == "UPDATE" and columns:
         pairs = (
             f"{quote(column.name)} = {value}"
@@ -394,7 +394,7 @@ def _bind_check(
 ) -> Plan:
     """A query over the granted columns alone that the engine must be able to bind."""
     mark = binder.scan(relation)
-    pieces = ", ".join(shadow._pieces) or "1"
+    pieces = ", ".join(shadow.pieces) or "1"
     sources = shadow.sources()
     target = f"{scan_text(mark, granted)} AS {quote(alias)}"
     text = f"{shadow.ctes()}SELECT {pieces} FROM {target}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from lakehold.catalog import LakeTransaction, Relation
-
 from lakehold.engines.duckdb import DuckDBParser
 from lakehold.errors import (
     DuplicateTable,
@@ -153,9 +152,7 @@ def _define(
             raise StatementNotSupported(f"{statement.kind} is not supported")
 
 
-def _create_schema(
-    statement: s.CreateSchema, transaction: LakeTransaction, scope: Scope
-) -> None:
+def _create_schema(statement: s.CreateSchema, transaction: LakeTransaction, scope: Scope) -> None:
     scope.require_on_lake(Privilege.CREATE)
     name = scope.schema_name(statement.name)
     if fold(name) in SYSTEM_SCHEMAS:
@@ -236,9 +233,7 @@ def _drop(statement: s.Drop, transaction: LakeTransaction, scope: Scope, call: C
     transaction.drop(relation.name, relation.kind, statement.purge)
 
 
-def _alter(
-    statement: s.AlterTable, transaction: LakeTransaction, scope: Scope, call: Call
-) -> None:
+def _alter(statement: s.AlterTable, transaction: LakeTransaction, scope: Scope, call: Call) -> None:
     what = "view" if statement.view else "table"
     relation = _owned(statement.name, what, statement.if_exists, scope)
     if relation is None:
@@ -326,5 +321,3 @@ def check_default(text: str, kind: str, call: Call) -> None:
         raise InvalidDefinition(f"a default is a constant expression, not {text}")
     written = parser.text(tree).removeprefix("SELECT ")
     call.gateway.engine.run(f"SELECT CAST(({written}) AS {kind})").start().rows()
-
-

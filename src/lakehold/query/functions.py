@@ -89,7 +89,39 @@ AGGREGATE = frozenset(
 )
 """Aggregate and window functions, in lower case."""
 
-OPERATORS = frozenset(('->', '!__postfix', '!~~', '!~~*', '%', '&', '&&', '*', '**', '+', '-', '->>', '/', '//', '<->', '<<', '<=>', '<@', '>>', '@', '@>', '^', '^@', '|', '||', '~', '~~', '~~*', '~~~'))
+OPERATORS = frozenset(
+    (
+        "->",
+        "!__postfix",
+        "!~~",
+        "!~~*",
+        "%",
+        "&",
+        "&&",
+        "*",
+        "**",
+        "+",
+        "-",
+        "->>",
+        "/",
+        "//",
+        "<->",
+        "<<",
+        "<=>",
+        "<@",
+        ">>",
+        "@",
+        "@>",
+        "^",
+        "^@",
+        "|",
+        "||",
+        "~",
+        "~~",
+        "~~*",
+        "~~~",
+    )
+)
 """Operators, which DuckDB's parser writes as functions."""
 
 TABLE = frozenset(

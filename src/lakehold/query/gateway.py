@@ -389,7 +389,6 @@ class Gateway:
             self.statements_running.finish(running, error)
 
 
-
 def owner_role(session: Session) -> str:
     """The role that owns what a session creates.
 

@@ -106,13 +106,9 @@ def _grant(statement: s.GrantPrivileges, scope: Scope, call: Call) -> None:
             if future:
                 assert target.schema_id is not None
                 change_future = access.revoke_future if statement.revoke else access.grant_future
-                change_future(
-                    connection, target.schema_id, privilege, target.kind, statement.role
-                )
+                change_future(connection, target.schema_id, privilege, target.kind, statement.role)
             elif statement.revoke:
-                access.revoke(
-                    connection, statement.role, privilege, target.kind, target.id, fields
-                )
+                access.revoke(connection, statement.role, privilege, target.kind, target.id, fields)
             else:
                 access.grant(
                     connection,

@@ -12,7 +12,7 @@ from lakehold.query.execution import Call
 from lakehold.query.planning import Plan, plan_query
 from lakehold.query.result import Answer, Result
 from lakehold.query.scope import Scope
-from lakehold.query.system import SystemRelations
+from lakehold.query.system import Data, SystemRelations
 from lakehold.query.tree import fold
 
 
@@ -87,10 +87,10 @@ def _start(call: Call, plan: Plan, text: str, system: SystemRelations) -> Result
     return Result(call.running, call.running.kind, engine=engine, finish=finish)
 
 
-def start_engine(call: Call, text: str, relations: Mapping[str, object]) -> DuckDBResult:
+def start_engine(call: Call, text: str, relations: Mapping[str, Data]) -> DuckDBResult:
     """Start text on the engine, so that the statement's cancel and timeout reach it."""
     call.running.engine = call.gateway.engine.name
-    result = call.gateway.engine.run(text, call.parameters, relations=relations)  # type: ignore[arg-type]
+    result = call.gateway.engine.run(text, call.parameters, relations=relations)
     call.running.attach(result.interrupt, result.progress)
     try:
         call.running.check()
@@ -186,5 +186,5 @@ def _inputs(call: Call) -> frozenset[str]:
     return frozenset(fold(name) for name in call.relations)
 
 
-def _used(call: Call) -> Mapping[str, object]:
+def _used(call: Call) -> Mapping[str, Data]:
     return call.relations

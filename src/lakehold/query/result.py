@@ -29,7 +29,9 @@ class Answer:
     table: pa.Table
 
     @staticmethod
-    def of(names: tuple[str, ...], rows: list[tuple[Any, ...]], types: tuple[str, ...] = ()) -> Answer:
+    def of(
+        names: tuple[str, ...], rows: list[tuple[Any, ...]], types: tuple[str, ...] = ()
+    ) -> Answer:
         """Rows of text, or of the SQL types given."""
         kinds = types or ("VARCHAR",) * len(names)
         arrow = [_ARROW[kind] for kind in kinds]
@@ -38,9 +40,7 @@ class Answer:
             [pa.array(list(v), kind) for v, kind in zip(values, arrow, strict=True)],
             names=list(names),
         )
-        return Answer(
-            tuple(ResultColumn(n, t) for n, t in zip(names, kinds, strict=True)), table
-        )
+        return Answer(tuple(ResultColumn(n, t) for n, t in zip(names, kinds, strict=True)), table)
 
 
 _ARROW = {

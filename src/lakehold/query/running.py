@@ -71,9 +71,7 @@ class RunningStatement:
     def duration_ms(self) -> float:
         return ((self.ended_s or time.monotonic()) - self.started_s) * 1000
 
-    def attach(
-        self, interrupt: Callable[[], None], progress: Callable[[], float | None]
-    ) -> None:
+    def attach(self, interrupt: Callable[[], None], progress: Callable[[], float | None]) -> None:
         """Tell how the engine's part is stopped. If it was stopped before, stop it now."""
         with self._lock:
             self._interrupt, self._progress = interrupt, progress

@@ -81,11 +81,7 @@ class Scope:
         if not names:
             return {}
         found = self.catalog.resolve(self.connection, names, transaction=self.transaction)
-        return {
-            name: relation
-            for name, relation in found.items()
-            if self.sees(target(relation))
-        }
+        return {name: relation for name, relation in found.items() if self.sees(target(relation))}
 
     def relation(self, path: Path, what: str = "table") -> Relation:
         """The one relation of a name.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import UUID
 
 import pyarrow as pa
@@ -24,7 +24,7 @@ from lakehold.query.tree import fold
 if TYPE_CHECKING:
     from lakehold.query.scope import Scope
 
-Data = pa.Table | pa.RecordBatchReader
+Data: TypeAlias = pa.Table | pa.RecordBatchReader
 
 LEDGER_ID = UUID("00000000-0000-0000-0000-00000000000b")
 """The identity under which the ledger is granted."""

@@ -41,8 +41,7 @@ def create(
     names = {item["id"]: item["name"] for item in schema["fields"]}
     ids = {column.name: column.field_id for column in made.columns}
     extra = {
-        f"{LOGICAL_TYPE_PROPERTY}{ids[names[field_id]]}": text
-        for field_id, text in logical.items()
+        f"{LOGICAL_TYPE_PROPERTY}{ids[names[field_id]]}": text for field_id, text in logical.items()
     }
     extra |= {
         f"{DEFAULT_PROPERTY}{ids[item.name]}": item.default
@@ -73,7 +72,7 @@ def user_properties(properties: tuple[tuple[str, str], ...]) -> dict[str, str]:
     """
     found = {}
     for key, value in properties:
-        key = key.replace("_", "-") if key in ("format_version",) else key
+        key = key.replace("_", "-") if key == "format_version" else key
         if key.startswith(RESERVED):
             raise InvalidDefinition(f"the property {key} belongs to the platform")
         found[key] = value

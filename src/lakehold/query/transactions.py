@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lakehold.errors import LakeholdError, PermissionDenied, TransactionInvalid
+from lakehold.names import TableName
 from lakehold.query import statements as s
 from lakehold.query.execution import Call
 from lakehold.query.result import Result
@@ -32,8 +33,10 @@ def commit(call: Call) -> Result:
         call.state.end()
         raise TransactionInvalid("the transaction had failed; it was rolled back")
     call.running.writes.update(
-        item.name for item in (*transaction.changed, *transaction.created) if item.kind != "schema"
-    )  # type: ignore[arg-type]
+        item.name
+        for item in (*transaction.changed, *transaction.created)
+        if isinstance(item.name, TableName)
+    )
     try:
         if transaction.is_empty:
             transaction.rollback()

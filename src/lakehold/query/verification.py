@@ -76,9 +76,12 @@ def check_user_tree(tree: object) -> None:
 def _check_expression(node: Node, kind: str, *, session: bool = False) -> None:
     if kind not in EXPRESSIONS:
         raise StatementNotSupported(f"{kind.lower().replace('_', ' ')} is not supported here")
-    if kind == "FUNCTION" and not node.get("__table_function"):
-        _check_function(node, session=session)
-    elif kind == "WINDOW" and node.get("type") == "WINDOW_AGGREGATE":
+    if (
+        kind == "FUNCTION"
+        and not node.get("__table_function")
+        or kind == "WINDOW"
+        and node.get("type") == "WINDOW_AGGREGATE"
+    ):
         _check_function(node, session=session)
 
 

@@ -77,7 +77,7 @@ def in_transaction(call: Call, work: Work) -> Result:
             transaction.rollback()
             if attempt + 1 == ATTEMPTS_MAX or _is_stream(call.relations):
                 raise
-            time.sleep(random.uniform(0, 0.01 * 2**min(attempt, 6)))
+            time.sleep(random.uniform(0, 0.01 * 2 ** min(attempt, 6)))  # noqa: S311
             continue
         except BaseException:
             transaction.rollback()
@@ -108,9 +108,7 @@ def _commit(call: Call, transaction: LakeTransaction, rows: int) -> None:
     )
 
 
-def _change(
-    call: Call, transaction: LakeTransaction, statement: s.Statement | None = None
-) -> int:
+def _change(call: Call, transaction: LakeTransaction, statement: s.Statement | None = None) -> int:
     """Compose the statement in a snapshot, wait for the table's turn, and run it."""
     statement = statement or call.statement
     system = call.gateway.system()

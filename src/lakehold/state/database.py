@@ -58,9 +58,7 @@ class Database:
         ConfigurationInvalid: if it is older than PostgreSQL 17, or the string is malformed.
     """
 
-    def __init__(
-        self, conninfo: str, *, pool_max: int = POOL_MAX, wait_s: float = WAIT_S
-    ) -> None:
+    def __init__(self, conninfo: str, *, pool_max: int = POOL_MAX, wait_s: float = WAIT_S) -> None:
         try:
             psycopg.conninfo.conninfo_to_dict(conninfo)
         except psycopg.ProgrammingError:

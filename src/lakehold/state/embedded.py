@@ -207,9 +207,7 @@ class EmbeddedPostgres:
         (fresh / "pg_hba.conf").write_text(
             f"local all {USER} peer map=lakehold\nlocal replication {USER} peer map=lakehold\n"
         )
-        (fresh / "pg_ident.conf").write_text(
-            "".join(f"lakehold {name} {USER}\n" for name in names)
-        )
+        (fresh / "pg_ident.conf").write_text("".join(f"lakehold {name} {USER}\n" for name in names))
         lines = "".join(f"{key} = {value}\n" for key, value in SETTINGS.items())
         with (fresh / "postgresql.auto.conf").open("a") as settings:
             settings.write(lines)

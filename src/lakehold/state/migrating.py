@@ -82,7 +82,7 @@ def applied(database: Database) -> dict[int, str]:
 
 def _applied(connection: Connection) -> dict[int, str]:
     rows = connection.execute("SELECT number, checksum FROM state.migration").fetchall()
-    return dict(rows)  # type: ignore[arg-type]
+    return dict(rows)
 
 
 def _check(done: dict[int, str], known: dict[int, Migration]) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import duckdb
 import pyarrow as pa
@@ -33,7 +33,7 @@ BATCH_ROWS = 122_880
 """Rows in a record batch: one DuckDB row group."""
 
 Parameters = Sequence[Any] | Mapping[str, Any] | None
-Relation = pa.Table | pa.RecordBatchReader
+Relation: TypeAlias = pa.Table | pa.RecordBatchReader
 
 
 @dataclass(frozen=True, slots=True)

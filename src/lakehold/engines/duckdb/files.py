@@ -368,6 +368,6 @@ def _has_icu(database: duckdb.DuckDBPyConnection) -> bool:
 
     try:
         database.execute(f"LOAD {_literal(str(extension_path('icu')))}")
-    except Exception:  # noqa: BLE001 - moments with a time zone are read as text then
+    except Exception:
         return False
     return True

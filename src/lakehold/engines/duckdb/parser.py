@@ -92,9 +92,7 @@ class DuckDBParser:
         except duckdb.Error as error:
             raise syntax_error(str(error), text) from None
         return [
-            StatementText(
-                str(item.type.name), item.query.strip(), frozenset(item.named_parameters)
-            )
+            StatementText(str(item.type.name), item.query.strip(), frozenset(item.named_parameters))
             for item in found
         ]
 

@@ -109,9 +109,7 @@ def _dynamic_pivot(cursor: Cursor) -> DynamicPivot | None:
         cursor.at = start
         return None
     using = cursor.expression("an aggregate", *stops[1:]) if cursor.take("USING") else ""
-    group_by = (
-        cursor.expression("columns", *stops[2:]) if cursor.take("GROUP", "BY") else ""
-    )
+    group_by = cursor.expression("columns", *stops[2:]) if cursor.take("GROUP", "BY") else ""
     return DynamicPivot(source, on, using, group_by, cursor.rest())
 
 

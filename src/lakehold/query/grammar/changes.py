@@ -78,7 +78,8 @@ def merge(cursor: Cursor, ctes: str) -> Merge:
     alias = _alias(cursor, "USING")
     cursor.expect("USING")
     source = cursor.expression("a table or query", "ON", "USING", "WHEN")
-    on, using = None, ()
+    on: str | None = None
+    using: tuple[str, ...] = ()
     if cursor.take("ON"):
         on = cursor.expression("a condition", "WHEN")
     else:

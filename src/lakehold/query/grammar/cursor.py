@@ -77,7 +77,7 @@ class Cursor:
         if _WORD.match(token.text):
             self.at += 1
             return token.text
-        self.fail(f"expected a {what}")
+        raise self.error(f"expected a {what}")
 
     def path(self, what: str = "name") -> Path:
         """A dotted name."""
@@ -93,7 +93,7 @@ class Cursor:
             if token.startswith("'") and token.endswith("'") and len(token) > 1:
                 self.at += 1
                 return token[1:-1].replace("''", "'")
-        self.fail(f"expected {what}")
+        raise self.error(f"expected {what}")
 
     def names(self, what: str = "column") -> tuple[str, ...]:
         """``(a, b, c)``."""
@@ -171,9 +171,13 @@ class Cursor:
 
     def fail(self, message: str) -> NoReturn:
         """Raise ``SyntaxInvalid`` at the present token."""
+        raise self.error(message)
+
+    def error(self, message: str) -> SyntaxInvalid:
+        """``SyntaxInvalid`` at the present token."""
         if self.ended:
-            raise SyntaxInvalid(
+            return SyntaxInvalid(
                 f"{message} at the end of the statement", position=len(self.text) + 1
             )
         token = self.tokens[self.at]
-        raise SyntaxInvalid(f'{message} at "{token.text}"', position=token.start + 1)
+        return SyntaxInvalid(f'{message} at "{token.text}"', position=token.start + 1)

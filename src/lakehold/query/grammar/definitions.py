@@ -87,8 +87,10 @@ def _table(cursor: Cursor, replace: bool) -> CreateTable:
 
 
 def _column(cursor: Cursor) -> ColumnDefinition:
-    if cursor.word() in _CONSTRAINTS and cursor.word(1) in ("KEY", "(", "CHECK") or cursor.looks_at(
-        "CONSTRAINT"
+    if (
+        cursor.word() in _CONSTRAINTS
+        and cursor.word(1) in ("KEY", "(", "CHECK")
+        or cursor.looks_at("CONSTRAINT")
     ):
         _refuse_constraint(cursor)
     name = cursor.name("column")
@@ -183,9 +185,7 @@ def _alter_table(cursor: Cursor, name: tuple[str, ...]) -> AlterTable:
     if cursor.take("ADD"):
         cursor.take("COLUMN")
         missing = cursor.take("IF", "NOT", "EXISTS")
-        return AlterTable(
-            name, "ADD COLUMN", definition=_column(cursor), if_column_missing=missing
-        )
+        return AlterTable(name, "ADD COLUMN", definition=_column(cursor), if_column_missing=missing)
     if cursor.take("DROP"):
         cursor.take("COLUMN")
         exists = cursor.take("IF", "EXISTS")

@@ -120,7 +120,10 @@ def show(cursor: Cursor) -> Statement:
 
 
 def _show_grants(cursor: Cursor) -> ShowGrants:
-    on, name, role, user = None, (), None, None
+    on: str | None = None
+    name: tuple[str, ...] = ()
+    role: str | None = None
+    user: str | None = None
     if cursor.take("ON"):
         on, name = _object(cursor)
     if cursor.take("TO") or cursor.take("OF"):

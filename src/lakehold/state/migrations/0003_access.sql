@@ -50,10 +50,12 @@ CREATE TABLE access.future_privilege (
     PRIMARY KEY (schema_id, kind, privilege, role)
 );
 
--- Only a keyed hash of the secret is kept.
+-- Only a keyed hash of the secret is kept. root is the token that a short-lived one was made
+-- from: it ends with it.
 CREATE TABLE access.token (
     id uuid PRIMARY KEY,
     principal_id uuid NOT NULL REFERENCES access.principal (id) ON DELETE CASCADE,
+    root uuid REFERENCES access.token (id) ON DELETE CASCADE,
     name text NOT NULL,
     kind text NOT NULL CHECK (kind IN ('token', 'access', 'bootstrap')),
     digest bytea NOT NULL,
@@ -63,18 +65,22 @@ CREATE TABLE access.token (
     last_used_at timestamptz
 );
 CREATE INDEX token_principal ON access.token (principal_id);
+CREATE INDEX token_root ON access.token (root) WHERE root IS NOT NULL;
 CREATE INDEX token_expiry ON access.token (expires_at) WHERE kind = 'access';
 
--- Counts the changes of what decisions rest on; bumped in the transaction that changes it.
+-- Moves with every change of what decisions rest on, in the transaction that makes it. The
+-- numbers come from a sequence, so that the number of a change that was rolled back is never
+-- given to another one.
+CREATE SEQUENCE access.change;
 CREATE TABLE access.version (
     single boolean PRIMARY KEY DEFAULT true CHECK (single),
     version bigint NOT NULL
 );
-INSERT INTO access.version (version) VALUES (1);
+INSERT INTO access.version (version) VALUES (nextval('access.change'));
 
 CREATE FUNCTION access.bump() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    UPDATE access.version SET version = version + 1;
+    UPDATE access.version SET version = nextval('access.change');
     RETURN NULL;
 END $$;
 CREATE TRIGGER bump AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON access.role
