@@ -7,21 +7,38 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+import zipfile
 from importlib.util import find_spec
 from pathlib import Path
 
 from pyspark.sql import SparkSession
 
+HTTP_CLIENT = "org/apache/iceberg/shaded/org/apache/hc/"
+
 
 def jars() -> str:
-    """Iceberg's runtime for Spark 3.5 and its Scala, 2.12, from a package of jars."""
-    found = find_spec("snowpark_connect_deps_iceberg")
-    assert found is not None and found.submodule_search_locations
-    folder = Path(next(iter(found.submodule_search_locations)))
-    names = [str(jar) for jar in folder.rglob("iceberg-spark-runtime-3.5_2.12-*.jar")]
-    assert names, f"no Iceberg runtime below {folder}"
-    return ",".join(names)
+    """Iceberg's runtime for Spark 3.5 and Scala 2.12: ``LAKEHOLD_JUDGES_JAR``, or the package's.
+
+    The package's jar (1.10.2) has been stripped of the HTTP client that the REST catalog needs;
+    with such a jar Spark cannot reach any REST catalog, and the program says so.
+    """
+    names = [os.environ.get("LAKEHOLD_JUDGES_JAR", "")]
+    if not names[0]:
+        found = find_spec("snowpark_connect_deps_iceberg")
+        assert found is not None and found.submodule_search_locations
+        folder = Path(next(iter(found.submodule_search_locations)))
+        names = [str(jar) for jar in folder.rglob("iceberg-spark-runtime-3.5_2.12-*.jar")]
+        assert names, f"no Iceberg runtime below {folder}"
+    with zipfile.ZipFile(names[0]) as jar:
+        if not any(name.startswith(HTTP_CLIENT) for name in jar.namelist()):
+            sys.exit(
+                f"{names[0]} lacks Iceberg's HTTP client ({HTTP_CLIENT}), so that Spark cannot "
+                "reach a REST catalog with it; set LAKEHOLD_JUDGES_JAR to Apache Iceberg's own "
+                "iceberg-spark-runtime-3.5_2.12"
+            )
+    return names[0]
 
 
 def session(uri: str, token: str) -> SparkSession:
