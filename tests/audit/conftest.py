@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from statements import KEY
 
+from audit.statements import KEY
 from lakehold.audit import Ledger
 from lakehold.clock import system_clock
 from lakehold.state import Database

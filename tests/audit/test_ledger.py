@@ -10,8 +10,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from statements import KEY, OK, begin
 
+from audit.statements import KEY, OK, begin
 from lakehold.audit import Ledger, StatementOutcome
 from lakehold.clock import system_clock
 from lakehold.errors import LedgerUnavailable

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta, timezone
 
 from hypothesis import given
 from hypothesis import strategies as st
-from statements import OK, begin
 
+from audit.statements import OK, begin
 from lakehold.audit.chain import START, extend, hash_of
 from lakehold.audit.record import (
     STATEMENT_BYTES_MAX,

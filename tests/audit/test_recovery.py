@@ -9,8 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from statements import KEY, OK, begin
-
+from audit.statements import KEY, OK, begin
 from lakehold.audit import Ledger
 
 
@@ -23,7 +22,7 @@ def crash(conninfo: str, statements: int) -> None:
     """A platform that opens statements and is killed."""
     program = f"""
         import os, signal
-        from statements import begin
+        from audit.statements import begin
         from lakehold.audit import Ledger
         from lakehold.clock import system_clock
         from lakehold.state import Database
@@ -34,7 +33,7 @@ def crash(conninfo: str, statements: int) -> None:
     """
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(program)],
-        env={"PYTHONPATH": f"src:{Path(__file__).parent}"},
+        env={"PYTHONPATH": f"src:{Path(__file__).parents[1]}"},
         cwd=Path(__file__).parents[2],
         check=False,
     )

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from statements import OK, begin
 
+from audit.statements import OK, begin
 from lakehold.audit import Ledger, StatementOutcome, Verification
 from lakehold.audit.chain import Head, extend
 from lakehold.audit.record import outcome_fields, start_fields
