@@ -76,7 +76,7 @@ def test_slices_of_lists_keep_their_rows(rows, start):
     assert python_values(column.slice(start)) == rows[start:]
 
 
-@given(st.lists(st.none() | st.fixed_dictionaries({"a": st.integers(0, 9), "b": st.none() | st.text(max_size=3)}),
+@given(st.lists(st.none() | st.fixed_dictionaries({"a": st.integers(0, 9), "b": st.none() | st.text("abé", max_size=3)}),
                 max_size=8), st.integers(0, 8))  # fmt: skip
 def test_slices_of_structs_keep_their_rows(rows, start):
     column = pa.array(rows, pa.struct([("a", pa.int64()), ("b", pa.string())]))

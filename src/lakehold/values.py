@@ -204,7 +204,7 @@ def _json_leaf(array: pa.Array, sql_type: str) -> Values:
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         return _iso_moments(array)
     if pa.types.is_time(kind):
-        return _trim_fraction(array.cast(pa.string())).to_pylist()
+        return _listed(_trim_fraction(array.cast(pa.string())))
     if kind == pa.month_day_nano_interval():
         return [None if value is None else iso_duration(value) for value in array.to_pylist()]
     if (

@@ -10,10 +10,10 @@ from uuid import UUID, uuid4
 
 import pyarrow as pa
 import pytest
-from serving import eventually
 
 from lakehold import client
 from lakehold.client import connect
+from serving import eventually
 
 
 @pytest.fixture

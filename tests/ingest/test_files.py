@@ -54,7 +54,7 @@ class Statements:
         return SimpleNamespace(
             statement_id=uuid4(),
             affected=count[0],
-            batches=lambda: [],
+            batches=list,
             close=lambda: None,
         )
 

@@ -163,7 +163,7 @@ class Connection:
 
     def reader(self, sql: str, parameters: Parameters = None) -> pa.RecordBatchReader:
         """Run a query; its rows as a reader that streams. Read it to its end or close it."""
-        return self._run(sql, parameters).stream.reader()
+        return self.run_statement(sql, parameters).stream.reader()
 
     def polars(self, sql: str, parameters: Parameters = None) -> pl.DataFrame:
         """Run a query and return its rows as a Polars data frame."""
@@ -192,7 +192,9 @@ class Connection:
         statement_id: UUID | None = None,
     ) -> OpenStatement:
         """Run a statement; its answer as bytes of a media type, to be used with ``with``."""
-        return OpenStatement(self._run(sql, parameters, media=media, statement_id=statement_id))
+        return OpenStatement(
+            self.run_statement(sql, parameters, media=media, statement_id=statement_id)
+        )
 
     def load(self, table: str, data: Any, *, mode: LoadMode = "append") -> int:
         """Write Arrow data or a data frame to a table; return the number of rows.
@@ -210,7 +212,7 @@ class Connection:
             "replace": f"CREATE OR REPLACE TABLE {table} AS SELECT {columns} FROM input",
         }
         counted = _Counted(reader)
-        statement = self._run(verbs[mode], None, content=lambda: _arrow_bytes(counted))
+        statement = self.run_statement(verbs[mode], None, content=lambda: _arrow_bytes(counted))
         statement.stream.read()
         statement.stream.close()
         return statement.affected if statement.affected is not None else counted.rows
@@ -227,7 +229,7 @@ class Connection:
 
     # --- inside ---------------------------------------------------------------------------
 
-    def _run(
+    def run_statement(
         self,
         sql: str,
         parameters: Parameters,
@@ -236,6 +238,7 @@ class Connection:
         content: Any = None,
         statement_id: UUID | None = None,
     ) -> Statement:
+        """Send a statement; its result is open, and must be read to its end or closed."""
         self._need_open()
         verb = _first_word(sql)
         if not self.autocommit and not self._in_transaction and verb not in _TRANSACTION_VERBS:

@@ -79,7 +79,7 @@ class Cursor:
     def execute(self, sql: str, parameters: Parameters = None) -> Cursor:
         """Run one statement. ``?`` and ``$1`` are bound from a sequence, ``$name`` from a mapping."""
         self._begin()
-        statement = self.connection._run(sql, parameters)
+        statement = self.connection.run_statement(sql, parameters)
         self._statement = statement
         self._reader = reader = statement.stream.reader()
         self.rowcount = -1 if statement.affected is None else statement.affected

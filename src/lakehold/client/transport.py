@@ -98,7 +98,7 @@ class Transport:
 
         response = self._send(build, repeatable=content is None)
         try:
-            with _network_errors():
+            with _NetworkErrors():
                 response.read()
         finally:
             response.close()
@@ -201,7 +201,7 @@ def _lost(error: httpx.HTTPError) -> OperationalError:
     return OperationalError(f"the connection broke: {error}", sqlstate="08006")
 
 
-class _network_errors:
+class _NetworkErrors:
     def __enter__(self) -> None:
         return None
 

@@ -19,19 +19,19 @@ Timestamp = datetime.datetime
 Binary = bytes
 
 
-def DateFromTicks(ticks: float) -> datetime.date:
+def DateFromTicks(ticks: float) -> datetime.date:  # noqa: N802 - the name is PEP 249's
     """A date from seconds since the epoch, in local time."""
     return datetime.date(*clock.localtime(ticks)[:3])
 
 
-def TimeFromTicks(ticks: float) -> datetime.time:
+def TimeFromTicks(ticks: float) -> datetime.time:  # noqa: N802 - the name is PEP 249's
     """A time of day from seconds since the epoch, in local time."""
     return datetime.time(*clock.localtime(ticks)[3:6])
 
 
-def TimestampFromTicks(ticks: float) -> datetime.datetime:
+def TimestampFromTicks(ticks: float) -> datetime.datetime:  # noqa: N802 - the name is PEP 249's
     """A moment from seconds since the epoch, in local time."""
-    return datetime.datetime(*clock.localtime(ticks)[:6])
+    return datetime.datetime(*clock.localtime(ticks)[:6])  # noqa: DTZ001 - local, as PEP 249 says
 
 
 class TypeGroup:

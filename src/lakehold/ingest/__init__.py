@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from lakehold.engines import EngineColumn as FileColumn
+from lakehold.engines.duckdb.files import Reject
 from lakehold.ingest.loading import (
     FORMATS,
+    Compression,
     LoadMode,
     LoadOptions,
     LoadSummary,
@@ -18,10 +21,13 @@ from lakehold.ingest.staging import ArrowInput, StagedFile, StagingArea
 __all__ = [
     "FORMATS",
     "ArrowInput",
+    "Compression",
+    "FileColumn",
     "LoadMode",
     "LoadOptions",
     "LoadSummary",
     "Preview",
+    "Reject",
     "StagedFile",
     "StagingArea",
     "load",

@@ -15,7 +15,7 @@ from uuid import UUID
 
 import pyarrow as pa
 
-from lakehold.engines import EngineColumn
+from lakehold.engines import EngineColumn as FileColumn
 from lakehold.engines.duckdb.files import FileKind, FileOptions, FileReader, Reject
 from lakehold.errors import (
     InvalidRequest,
@@ -27,6 +27,7 @@ from lakehold.ingest.staging import ArrowInput, StagedFile
 from lakehold.names import check_name, quote
 
 LoadMode = Literal["append", "create", "replace"]
+Compression = Literal["none", "gzip", "zstd"]
 
 PREVIEW_ROWS = 20
 REJECTS_SHOWN_MAX = 1_000
@@ -63,8 +64,8 @@ class LoadOptions:
     format: str
     table: str | None = None
     mode: LoadMode = "append"
-    compression: Literal["none", "gzip", "zstd"] = "none"
-    columns: tuple[EngineColumn, ...] | None = None
+    compression: Compression = "none"
+    columns: tuple[FileColumn, ...] | None = None
     delimiter: str | None = None
     header: bool | None = None
     strict: bool = False
@@ -74,7 +75,7 @@ class LoadOptions:
 class Preview:
     """What a file seems to hold."""
 
-    columns: tuple[EngineColumn, ...]
+    columns: tuple[FileColumn, ...]
     rows: pa.Table
     rejects: tuple[Reject, ...]
 
@@ -94,7 +95,7 @@ class LoadSummary:
     rows: int
     rejected: int
     rejects: tuple[Reject, ...]
-    columns: tuple[EngineColumn, ...]
+    columns: tuple[FileColumn, ...]
 
 
 def preview(staged: StagedFile, options: LoadOptions, rows: int = PREVIEW_ROWS) -> Preview:
@@ -120,7 +121,7 @@ def load(
     staged: StagedFile,
     options: LoadOptions,
     execute: Execute,
-    describe: Callable[[str], Sequence[EngineColumn]],
+    describe: Callable[[str], Sequence[FileColumn]],
 ) -> LoadSummary:
     """Write a file to a table in one statement.
 
@@ -179,13 +180,13 @@ def table_name(text: str) -> str:
         position += 1
 
 
-def parse_columns(text: str) -> tuple[EngineColumn, ...]:
+def parse_columns(text: str) -> tuple[FileColumn, ...]:
     """Read ``a INTEGER, "b c" DECIMAL(10,2)``.
 
     Raises:
         InvalidRequest: it is not a list of names and types.
     """
-    columns: list[EngineColumn] = []
+    columns: list[FileColumn] = []
     for part in _split_columns(text):
         match = _NAME_PART.match(part)
         sql_type = part[match.end() :].strip() if match is not None else ""
@@ -195,7 +196,7 @@ def parse_columns(text: str) -> tuple[EngineColumn, ...]:
                 hint="Write columns as: id BIGINT, name VARCHAR, price DECIMAL(10,2)",
             )
         name = match[1].replace('""', '"') if match[1] is not None else match[2]
-        columns.append(EngineColumn(check_name(name, "column"), sql_type))
+        columns.append(FileColumn(check_name(name, "column"), sql_type))
     return tuple(columns)
 
 
@@ -239,7 +240,7 @@ class _FileSource:
         self.columns = options.columns or self._reader.infer()
         self.by_name = kind != "csv" or self._reader.has_header
 
-    def read(self, columns: Sequence[EngineColumn]) -> pa.RecordBatchReader:
+    def read(self, columns: Sequence[FileColumn]) -> pa.RecordBatchReader:
         return self._reader.read(columns)
 
     def rejects(self) -> list[Reject]:
@@ -263,10 +264,10 @@ class _ArrowSource:
         self._input = ArrowInput(staged)
         self._stream = self._input.reader
         self.columns = tuple(
-            EngineColumn(field.name, str(field.type).upper()) for field in self._stream.schema
+            FileColumn(field.name, str(field.type).upper()) for field in self._stream.schema
         )
 
-    def read(self, columns: Sequence[EngineColumn]) -> pa.RecordBatchReader:
+    def read(self, columns: Sequence[FileColumn]) -> pa.RecordBatchReader:
         del columns  # the file says itself what its types are
         return self._stream
 
@@ -302,7 +303,7 @@ class _Rows:
     def __init__(
         self,
         source: _FileSource | _ArrowSource,
-        columns: Sequence[EngineColumn],
+        columns: Sequence[FileColumn],
         *,
         strict: bool,
     ) -> None:
@@ -355,9 +356,9 @@ class _Rows:
 
 def _matched(
     source: _FileSource | _ArrowSource,
-    target: Sequence[EngineColumn],
+    target: Sequence[FileColumn],
     options: LoadOptions,
-) -> tuple[list[str], tuple[EngineColumn, ...]]:
+) -> tuple[list[str], tuple[FileColumn, ...]]:
     """The table's columns for the file's, with the table's types: ``01234`` stays a text."""
     known = {column.name.lower(): column for column in target}
     found = [known.get(column.name.lower()) for column in source.columns]
@@ -373,7 +374,7 @@ def _matched(
         )
     matches = [match for match in found if match is not None]
     columns = tuple(
-        EngineColumn(column.name, column.type if options.columns else match.type)
+        FileColumn(column.name, column.type if options.columns else match.type)
         for column, match in zip(source.columns, matches, strict=True)
     )
     return [match.name for match in matches], columns

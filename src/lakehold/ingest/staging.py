@@ -52,7 +52,8 @@ class StagingArea:
         """A new, empty staged file, alone in a folder of its own."""
         return StagedFile(self, self.folder / f"staged-{uuid4().hex}")
 
-    def _take(self, length: int) -> None:
+    def take(self, length: int) -> None:
+        """Take room for ``length`` bytes, or raise ``StorageFailed``."""
         with self._lock:
             if self._used_bytes + length > self._quota_bytes:
                 raise StorageFailed(
@@ -61,7 +62,8 @@ class StagingArea:
                 )
             self._used_bytes += length
 
-    def _give_back(self, length: int) -> None:
+    def give_back(self, length: int) -> None:
+        """Give room back."""
         with self._lock:
             self._used_bytes -= length
 
@@ -88,7 +90,7 @@ class StagedFile:
         Raises:
             StorageFailed: the quota or the disk is full.
         """
-        self._area._take(len(piece))
+        self._area.take(len(piece))
         self.length += len(piece)
         try:
             self._file.write(piece)
@@ -112,7 +114,7 @@ class StagedFile:
         except OSError:
             pass  # it is thrown away anyway
         shutil.rmtree(self._folder, ignore_errors=True)
-        self._area._give_back(self.length)
+        self._area.give_back(self.length)
 
 
 class ArrowInput:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from anyio.to_thread import run_sync
 from litestar import Litestar, Response, Router, get
-from litestar.enums import ScopeType
 from litestar.connection import ASGIConnection
+from litestar.enums import ScopeType
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 

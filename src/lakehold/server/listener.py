@@ -57,7 +57,7 @@ class Listener:
         """The base URL. Known once the listener has started."""
         assert self._socket is not None, "the listener has not started"
         host, port = self._socket.getsockname()[:2]
-        if host in {"0.0.0.0", "::"}:
+        if host in {"0.0.0.0", "::"}:  # noqa: S104 - compared, not bound
             host = "localhost"
         scheme = "https" if self._address.certificate is not None else "http"
         return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

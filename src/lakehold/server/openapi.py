@@ -46,7 +46,7 @@ class SqlAnswer(msgspec.Struct, frozen=True, kw_only=True):
     rows: list[list[Any]]
     affected: int | None
     duration_ms: float
-    error: ErrorDetail | None | msgspec.UnsetType = msgspec.UNSET
+    error: ErrorDetail | msgspec.UnsetType | None = msgspec.UNSET
 
 
 def _parameter(

@@ -8,6 +8,7 @@ import httpx
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
+
 from serving import eventually
 
 CSV = b"id,zip\n1,01234\n2,00999\nx,1\n"

@@ -14,6 +14,7 @@ import msgspec
 import pyarrow as pa
 import pytest
 import zstandard
+
 from serving import eventually
 
 ARROW = "application/vnd.apache.arrow.stream"

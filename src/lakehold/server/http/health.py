@@ -57,6 +57,6 @@ def _state(check: Callable[[], object]) -> PartState:
         check()
     except LakeholdError as error:
         return PartState("failing", error.message)
-    except Exception as error:  # noqa: BLE001 - a check may fail in any way
+    except Exception as error:
         return PartState("failing", as_lakehold_error(error).message)
     return PartState("ok")

@@ -5,21 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, cast, get_args
 from uuid import UUID, uuid4
 
 import msgspec
 from anyio.to_thread import run_sync
 from litestar import Request, Router, post
 
-from lakehold.engines import EngineColumn
 from lakehold.errors import InvalidRequest, LakeholdError, StatementCancelled
 from lakehold.identity import Principal, Session
 from lakehold.ingest import (
     FORMATS,
+    Compression,
+    FileColumn,
     LoadMode,
     LoadOptions,
     LoadSummary,
+    Reject,
     StagedFile,
     load,
     parse_columns,
@@ -36,9 +38,6 @@ from lakehold.server.http.sql import (
 from lakehold.server.http.statements import parse_id
 from lakehold.server.http.streaming import disconnected
 from lakehold.values import json_values
-
-if TYPE_CHECKING:
-    from lakehold.engines.duckdb.files import Reject
 
 _QUERY = frozenset(
     {
@@ -129,10 +128,10 @@ def _load(
     def execute(sql: str, relations: Mapping[str, Any]) -> Any:
         return gateway.execute(session, sql, relations=relations, statement_id=statement_id)
 
-    def describe(table: str) -> Sequence[EngineColumn]:
+    def describe(table: str) -> Sequence[FileColumn]:
         result = gateway.execute(session, f"DESCRIBE {table}")
         rows = [row for batch in result.batches() for row in batch.to_pylist()]
-        return [EngineColumn(row["column_name"], row["column_type"]) for row in rows]
+        return [FileColumn(row["column_name"], row["column_type"]) for row in rows]
 
     try:
         return load(staged, options, execute, describe)
@@ -178,8 +177,8 @@ def _options(request: Request[Any, Any, Any]) -> LoadOptions:
     return LoadOptions(
         format=found["format"],
         table=found.get("table"),
-        mode=mode,
-        compression=compression,
+        mode=cast(LoadMode, mode),
+        compression=cast(Compression, compression),
         columns=parse_columns(found["columns"]) if found.get("columns") else None,
         delimiter=delimiter,
         header=_flag(found, "header"),
@@ -210,5 +209,5 @@ def _rejected(rejects: Sequence[Reject]) -> list[RejectedRow]:
     return [RejectedRow(r.line, r.column, r.reason, r.text) for r in rejects]
 
 
-def _columns(columns: Sequence[EngineColumn]) -> list[ColumnDescription]:
+def _columns(columns: Sequence[FileColumn]) -> list[ColumnDescription]:
     return [ColumnDescription(column.name, column.type) for column in columns]

@@ -141,7 +141,7 @@ class StatementRunner:
             self._cancel(call.principal, call.statement_id)
         except LakeholdError:
             pass  # it has ended by itself
-        except Exception as error:  # noqa: BLE001 - logged; nobody is waiting for it
+        except Exception as error:
             as_lakehold_error(error)
 
     async def send(
@@ -222,7 +222,7 @@ class Production:
         try:
             if self._result is not None:
                 self._result.close()
-        except Exception as error:  # noqa: BLE001 - logged; the answer has been given
+        except Exception as error:
             as_lakehold_error(error)
         finally:
             self.call.release()
