@@ -6,6 +6,12 @@ import copy
 from typing import Any
 
 import pytest
+from pyiceberg.partitioning import PartitionSpec
+from pyiceberg.schema import Schema
+from pyiceberg.table.metadata import TableMetadataUtil, new_table_metadata
+from pyiceberg.table.sorting import SortOrder
+
+from lakehold.errors import InvalidDefinition
 from tests.catalog.metadata.tables import (
     NOW_MS,
     PLACE,
@@ -17,12 +23,6 @@ from tests.catalog.metadata.tables import (
     struct,
     table,
 )
-from pyiceberg.partitioning import PartitionSpec
-from pyiceberg.schema import Schema
-from pyiceberg.table.metadata import TableMetadataUtil, new_table_metadata
-from pyiceberg.table.sorting import SortOrder
-
-from lakehold.errors import InvalidDefinition
 
 SCATTERED = struct(
     column(10, "a", struct(column(11, "x", "int"), column(12, "y", list_of(13, "int")))),

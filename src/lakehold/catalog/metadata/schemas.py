@@ -24,8 +24,10 @@ _DECIMAL = re.compile(r"decimal\(\s*(\d+)\s*,\s*(\d+)\s*\)\Z")
 _FIXED = re.compile(r"fixed\[\s*[1-9]\d*\s*\]\Z")
 _SPATIAL = re.compile(r"(geometry|geography)(\([^()]*\))?\Z")
 _PRIMITIVES = frozenset(
-    ("boolean", "int", "long", "float", "double", "date", "time", "timestamp", "timestamptz")
-    + ("string", "uuid", "binary")
+    [
+        *("boolean", "int", "long", "float", "double", "string", "uuid", "binary"),
+        *("date", "time", "timestamp", "timestamptz"),
+    ]
 )
 _PRIMITIVES_V3 = frozenset({"timestamp_ns", "timestamptz_ns", "unknown", "variant"})
 
