@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from psycopg import errors as postgres
 from psycopg.types.json import Jsonb
 
-from lakehold.errors import DuplicateObject, UndefinedObject
+from lakehold.identity import Principal
 from lakehold.policy import Facts, Grant, ObjectKind, Privilege
 from lakehold.state import Connection
 
@@ -42,24 +40,22 @@ class TokenRow:
 
 
 @dataclass(frozen=True, slots=True)
-class PrincipalRow:
-    id: UUID
-    name: str
-    attributes: tuple[tuple[str, str], ...]
-    roles: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
 class SecretRow:
     """What a presented secret is checked against."""
 
     id: UUID
     principal_id: UUID
+    root: UUID | None
     kind: str
     digest: bytes
     expires_at: datetime | None
     revoked: bool
     last_used_at: datetime | None
+
+
+def key_of(name: str) -> str:
+    """A name as it is compared: ASCII letters in lower case, as the rest of SQL does."""
+    return "".join(chr(ord(c) + 32) if "A" <= c <= "Z" else c for c in name)
 
 
 # --- facts ---
@@ -71,18 +67,31 @@ def version(conn: Connection) -> int:
     return int(row[0])
 
 
-def facts(conn: Connection, at_version: int) -> Facts:
-    inherits: dict[str, set[str]] = {}
-    for member, role in conn.execute("SELECT member, role FROM access.role_of_role"):
-        inherits.setdefault(member, set()).add(role)
+def facts(conn: Connection) -> Facts:
+    """All facts, in one statement: so that they are of one snapshot, whatever the isolation."""
     rows = conn.execute(
-        "SELECT role, privilege, kind, object_id, field_id, grant_option FROM access.privilege"
-    )
-    grants = [
-        Grant(role, Privilege(privilege), ObjectKind(kind), object_id, field_id, option)
-        for role, privilege, kind, object_id, field_id, option in rows
-    ]
-    return Facts.of(at_version, inherits, grants)
+        """
+        SELECT 1, version, NULL, NULL, NULL, NULL::uuid, NULL::integer, NULL::boolean
+        FROM access.version
+        UNION ALL
+        SELECT 2, NULL, member, role, NULL, NULL, NULL, NULL FROM access.role_of_role
+        UNION ALL
+        SELECT 3, NULL, role, privilege, kind, object_id, field_id, grant_option
+        FROM access.privilege
+        """
+    ).fetchall()
+    version = 0
+    inherits: dict[str, set[str]] = {}
+    grants: list[Grant] = []
+    for sort, number, role, what, kind, object_id, field_id, option in rows:
+        if sort == 1:
+            version = int(number)
+        elif sort == 2:
+            inherits.setdefault(role, set()).add(what)
+        else:
+            on = ObjectKind(kind)
+            grants.append(Grant(role, Privilege(what), on, object_id, field_id, option))
+    return Facts.of(version, inherits, grants)
 
 
 # --- principals and roles ---
@@ -90,7 +99,7 @@ def facts(conn: Connection, at_version: int) -> Facts:
 
 def principal(
     conn: Connection, *, key: str | None = None, id: UUID | None = None
-) -> PrincipalRow | None:
+) -> Principal | None:
     row = conn.execute(
         """
         SELECT p.id, p.name, p.attributes,
@@ -104,7 +113,7 @@ def principal(
     if row is None:
         return None
     attributes = tuple(sorted((str(k), str(v)) for k, v in row[2].items()))
-    return PrincipalRow(row[0], row[1], attributes, frozenset(row[3]))
+    return Principal(row[0], row[1], frozenset(row[3]), attributes)
 
 
 def users(conn: Connection) -> list[tuple[str, tuple[str, ...]]]:
@@ -131,19 +140,27 @@ def roles(conn: Connection) -> list[tuple[str, tuple[str, ...]]]:
     return [(name, tuple(held)) for name, held in rows]
 
 
-def create_role(conn: Connection, name: str, key: str) -> None:
-    with _duplicate(f"there is a role {name} already"):
-        conn.execute("INSERT INTO access.role (name, key) VALUES (%s, %s)", [name, key])
+def create_role(conn: Connection, name: str, key: str) -> bool:
+    """Make a role; false if there is one of that key. The transaction goes on either way."""
+    done = conn.execute(
+        "INSERT INTO access.role (name, key) VALUES (%s, %s) ON CONFLICT DO NOTHING",
+        [name, key],
+    )
+    return done.rowcount == 1
 
 
 def create_principal(
     conn: Connection, id: UUID, name: str, key: str, attributes: dict[str, str]
-) -> None:
-    with _duplicate(f"there is a user {name} already"):
-        conn.execute(
-            "INSERT INTO access.principal (id, name, key, attributes) VALUES (%s, %s, %s, %s)",
-            [id, name, key, Jsonb(attributes)],
-        )
+) -> bool:
+    """Make a principal; false if there is one of that key."""
+    done = conn.execute(
+        """
+        INSERT INTO access.principal (id, name, key, attributes) VALUES (%s, %s, %s, %s)
+        ON CONFLICT DO NOTHING
+        """,
+        [id, name, key, Jsonb(attributes)],
+    )
+    return done.rowcount == 1
 
 
 def drop_role(conn: Connection, key: str) -> bool:
@@ -154,8 +171,10 @@ def drop_principal(conn: Connection, key: str) -> bool:
     return conn.execute("DELETE FROM access.principal WHERE key = %s", [key]).rowcount > 0
 
 
-def role_exists(conn: Connection, key: str) -> bool:
-    return conn.execute("SELECT 1 FROM access.role WHERE key = %s", [key]).fetchone() is not None
+def role_exists(conn: Connection, key: str, *, keep: bool = False) -> bool:
+    """Whether there is a role; with ``keep`` it stays until the transaction ends."""
+    query = "SELECT 1 FROM access.role WHERE key = %s" + (" FOR KEY SHARE" if keep else "")
+    return conn.execute(query, [key]).fetchone() is not None
 
 
 def add_role_to_principal(conn: Connection, principal_id: UUID, role: str) -> None:
@@ -298,6 +317,8 @@ def apply_future(conn: Connection, schema_id: UUID, kind: str, object_id: UUID) 
 
 def forget_objects(conn: Connection, ids: Iterable[UUID]) -> None:
     wanted = list(ids)
+    if not wanted:
+        return
     conn.execute("DELETE FROM access.privilege WHERE object_id = ANY (%s)", [wanted])
     conn.execute("DELETE FROM access.future_privilege WHERE schema_id = ANY (%s)", [wanted])
 
@@ -331,41 +352,58 @@ def add_token(
     conn: Connection,
     id: UUID,
     principal_id: UUID,
+    root: UUID | None,
     name: str,
     kind: str,
     digest: bytes,
     created_at: datetime,
     expires_at: datetime | None,
-) -> None:
-    conn.execute(
+) -> bool:
+    """Keep a token; false if there is no such principal any more."""
+    done = conn.execute(
         """
-        INSERT INTO access.token (id, principal_id, name, kind, digest, created_at, expires_at)
-        VALUES (%s, %s, %s, %s, %s, %s, %s)
+        INSERT INTO access.token
+            (id, principal_id, root, name, kind, digest, created_at, expires_at)
+        SELECT %s, p.id, %s, %s, %s, %s, %s, %s FROM access.principal p WHERE p.id = %s
+        FOR KEY SHARE
         """,
-        [id, principal_id, name, kind, digest, created_at, expires_at],
+        [id, root, name, kind, digest, created_at, expires_at, principal_id],
     )
+    return done.rowcount == 1
 
 
 def secret(conn: Connection, id: UUID) -> SecretRow | None:
+    """A token; one that was made from another is revoked and expires with it."""
     row = conn.execute(
         """
-        SELECT id, principal_id, kind, digest, expires_at, revoked_at IS NOT NULL, last_used_at
-        FROM access.token WHERE id = %s
+        SELECT t.id, t.principal_id, t.root, t.kind, t.digest,
+               least(t.expires_at, r.expires_at),
+               t.revoked_at IS NOT NULL OR r.revoked_at IS NOT NULL, t.last_used_at
+        FROM access.token t LEFT JOIN access.token r ON r.id = t.root
+        WHERE t.id = %s
         """,
         [id],
     ).fetchone()
-    return None if row is None else SecretRow(row[0], row[1], row[2], bytes(row[3]), *row[4:])
+    return None if row is None else SecretRow(*row)
 
 
 def used(conn: Connection, id: UUID, at: datetime) -> None:
-    conn.execute("UPDATE access.token SET last_used_at = %s WHERE id = %s", [at, id])
+    """Note that a token was used; does not wait for one who notes the same."""
+    conn.execute(
+        """
+        UPDATE access.token SET last_used_at = %s WHERE id =
+            (SELECT id FROM access.token WHERE id = %s FOR NO KEY UPDATE SKIP LOCKED)
+        """,
+        [at, id],
+    )
 
 
 def revoke_token(conn: Connection, id: UUID, at: datetime, principal_id: UUID | None) -> bool:
+    """Revoke a token, of one principal if given; false if there is none."""
     found = conn.execute(
         """
         UPDATE access.token SET revoked_at = coalesce(revoked_at, %s)
-        WHERE id = %s AND (%s::uuid IS NULL OR principal_id = %s)
+        WHERE id = %s AND kind <> 'bootstrap' AND (%s::uuid IS NULL OR principal_id = %s)
         """,
         [at, id, principal_id, principal_id],
     )
@@ -374,7 +412,7 @@ def revoke_token(conn: Connection, id: UUID, at: datetime, principal_id: UUID | 
 
 def revoke_kind(conn: Connection, kind: str, at: datetime) -> None:
     conn.execute(
-        "UPDATE access.token SET revoked_at = coalesce(revoked_at, %s) WHERE kind = %s",
+        "UPDATE access.token SET revoked_at = %s WHERE kind = %s AND revoked_at IS NULL",
         [at, kind],
     )
 
@@ -382,40 +420,38 @@ def revoke_kind(conn: Connection, kind: str, at: datetime) -> None:
 def burn(conn: Connection, id: UUID, at: datetime) -> bool:
     """Use up a one-time secret; false if it was used before."""
     found = conn.execute(
-        "UPDATE access.token SET revoked_at = %s WHERE id = %s AND revoked_at IS NULL",
-        [at, id],
+        "UPDATE access.token SET revoked_at = %s WHERE id = %s AND revoked_at IS NULL", [at, id]
     )
     return found.rowcount == 1
 
 
-def forget_expired(conn: Connection, before: datetime) -> None:
-    conn.execute("DELETE FROM access.token WHERE kind = 'access' AND expires_at < %s", [before])
+def forget_expired(conn: Connection, before: datetime, at_most: int) -> None:
+    """Remove some short-lived tokens that expired before a moment."""
+    conn.execute(
+        """
+        DELETE FROM access.token WHERE id IN (
+            SELECT id FROM access.token WHERE kind = 'access' AND expires_at < %s
+            LIMIT %s FOR UPDATE SKIP LOCKED)
+        """,
+        [before, at_most],
+    )
 
 
 def tokens(conn: Connection, principal_id: UUID | None) -> list[TokenRow]:
     rows = conn.execute(
         """
-        SELECT t.id, t.name, p.name, t.created_at, t.expires_at, t.last_used_at
+        SELECT t.id, t.name, p.name, t.created_at, t.expires_at,
+               (SELECT max(u.last_used_at) FROM access.token u WHERE t.id IN (u.id, u.root))
         FROM access.token t JOIN access.principal p ON p.id = t.principal_id
         WHERE t.kind = 'token' AND t.revoked_at IS NULL
           AND (%s::uuid IS NULL OR t.principal_id = %s)
-        ORDER BY t.created_at
+        ORDER BY t.created_at, t.id
         """,
         [principal_id, principal_id],
     )
     return [TokenRow(*row) for row in rows]
 
 
-def any_token(conn: Connection) -> bool:
-    """Whether the platform was ever bootstrapped."""
-    return conn.execute("SELECT 1 FROM access.token LIMIT 1").fetchone() is not None
-
-
-@contextmanager
-def _duplicate(message: str) -> Iterator[None]:
-    try:
-        yield
-    except postgres.UniqueViolation:
-        raise DuplicateObject(message) from None
-    except postgres.ForeignKeyViolation:
-        raise UndefinedObject(message) from None
+def any_principal(conn: Connection) -> bool:
+    """Whether the platform was ever started."""
+    return conn.execute("SELECT 1 FROM access.principal LIMIT 1").fetchone() is not None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lakehold.policy.decision import Decision, decide, may_grant, visible
+from lakehold.policy.decision import COLUMN_PRIVILEGES, Decision, decide, may_grant, visible
 from lakehold.policy.facts import (
     SYSTEM_SCHEMA_ID,
     Facts,
@@ -13,6 +13,7 @@ from lakehold.policy.facts import (
 )
 
 __all__ = [
+    "COLUMN_PRIVILEGES",
     "SYSTEM_SCHEMA_ID",
     "Decision",
     "Facts",

@@ -52,17 +52,10 @@ class Decision:
     @property
     def unrestricted(self) -> bool:
         """Allowed for every row and every column in clear."""
-        return (
-            self.allowed
-            and self.columns is None
-            and not self.filters
-            and not self.masks
-        )
+        return self.allowed and self.columns is None and not self.filters and not self.masks
 
 
-def decide(
-    facts: Facts, roles: frozenset[str], privilege: Privilege, target: Target
-) -> Decision:
+def decide(facts: Facts, roles: frozenset[str], privilege: Privilege, target: Target) -> Decision:
     """Decide whether roles hold a privilege on a target. Without a grant, no (invariant 2).
 
     Args:
@@ -133,16 +126,12 @@ def may_grant(
     return Decision(False, reasons=("neither owner nor grant option",))
 
 
-def _decide(
-    facts: Facts, roles: frozenset[str], privilege: Privilege, target: Target
-) -> Decision:
+def _decide(facts: Facts, roles: frozenset[str], privilege: Privilege, target: Target) -> Decision:
     effective = facts.effective_roles(roles)
     if ADMIN_ROLE in effective:
         return Decision(True, reasons=(f"role {ADMIN_ROLE} may do everything",))
     if _is_use_of_system(privilege, target):
-        return Decision(
-            True, reasons=("the platform's own schema is everybody's to use",)
-        )
+        return Decision(True, reasons=("the platform's own schema is everybody's to use",))
     whole: list[Grant] = []
     columns: list[Grant] = []
     for grant in _covering(facts, effective, target):
@@ -155,9 +144,7 @@ def _decide(
     if whole:
         reasons = tuple(dict.fromkeys(_reason(facts, roles, grant) for grant in whole))
         return Decision(True, reasons=reasons)
-    field_ids = frozenset(
-        grant.field_id for grant in columns if grant.field_id is not None
-    )
+    field_ids = frozenset(grant.field_id for grant in columns if grant.field_id is not None)
     by = sorted({facts.path(roles, grant.role) for grant in columns})
     some = "1 column" if len(field_ids) == 1 else f"{len(field_ids)} columns"
     reason = f"{privilege} on {some} through {' and '.join(by)}"
@@ -189,9 +176,7 @@ def _implies(grant: Grant, privilege: Privilege, target: Target) -> bool:
     return True
 
 
-def _covering(
-    facts: Facts, effective: frozenset[str], target: Target
-) -> Iterator[Grant]:
+def _covering(facts: Facts, effective: frozenset[str], target: Target) -> Iterator[Grant]:
     """Grants on the target itself, on its schema, and on the lake: the nearest first."""
     if target.kind is not ObjectKind.LAKE and target.id is not None:
         yield from facts.on(target.id, effective)
@@ -200,12 +185,8 @@ def _covering(
     yield from facts.on(None, effective)
 
 
-def _on_schema(
-    facts: Facts, effective: frozenset[str], target: Target
-) -> Iterator[Grant]:
-    return (
-        iter(()) if target.schema_id is None else facts.on(target.schema_id, effective)
-    )
+def _on_schema(facts: Facts, effective: frozenset[str], target: Target) -> Iterator[Grant]:
+    return iter(()) if target.schema_id is None else facts.on(target.schema_id, effective)
 
 
 def _in_schema(target: Target) -> bool:
@@ -231,6 +212,4 @@ def _may_use(facts: Facts, effective: frozenset[str], target: Target) -> bool:
     if target.schema_id == SYSTEM_SCHEMA_ID:
         return True
     around = (*_on_schema(facts, effective, target), *facts.on(None, effective))
-    return any(
-        grant.privilege in (Privilege.USAGE, Privilege.OWNERSHIP) for grant in around
-    )
+    return any(grant.privilege in (Privilege.USAGE, Privilege.OWNERSHIP) for grant in around)

@@ -92,9 +92,7 @@ class Facts:
     grants: tuple[Grant, ...]
 
     @staticmethod
-    def of(
-        version: int, inherits: Mapping[str, Iterable[str]], grants: Iterable[Grant]
-    ) -> Facts:
+    def of(version: int, inherits: Mapping[str, Iterable[str]], grants: Iterable[Grant]) -> Facts:
         """Facts from whatever holds them."""
         held = {role: frozenset(roles) for role, roles in inherits.items()}
         return Facts(version, held, tuple(grants))
@@ -104,9 +102,7 @@ class Facts:
         by_role = self._index.get(object_id)
         if by_role is None:
             return
-        fewer, more = (
-            (by_role, roles) if len(by_role) < len(roles) else (roles, by_role)
-        )
+        fewer, more = (by_role, roles) if len(by_role) < len(roles) else (roles, by_role)
         for role in sorted(role for role in fewer if role in more):
             yield from by_role[role]
 
@@ -154,13 +150,9 @@ class Facts:
     def _index(self) -> dict[UUID | None, dict[str, tuple[Grant, ...]]]:
         found: dict[UUID | None, dict[str, list[Grant]]] = {}
         for grant in self.grants:
-            found.setdefault(grant.object_id, {}).setdefault(grant.role, []).append(
-                grant
-            )
+            found.setdefault(grant.object_id, {}).setdefault(grant.role, []).append(grant)
         return {
-            object_id: {
-                role: tuple(sorted(held, key=_order)) for role, held in by_role.items()
-            }
+            object_id: {role: tuple(sorted(held, key=_order)) for role, held in by_role.items()}
             for object_id, by_role in found.items()
         }
 
