@@ -333,14 +333,13 @@ def _apply(
         examine(reader, None, loaded.metadata["location"], commit.updates)
         return loaded
     before, _ = transaction.load(table.id)
-    metadata, location = transaction.update_table(table.id, commit.requirements, commit.updates)
-    appends = examine(reader, before, metadata["location"], commit.updates)
+    appends = examine(reader, before, before["location"], commit.updates)
     if permitted.appends_only and not appends:
         raise PermissionDenied(
             f"this commit does more than append, and UPDATE and DELETE on {table.name} are not "
             "both granted"
         )
-    return LoadedTable(metadata, location)
+    return LoadedTable(*transaction.update_table(table.id, commit.requirements, commit.updates))
 
 
 def _loaded(transaction: LakeTransaction, relation: Relation) -> LoadedTable:
