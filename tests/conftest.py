@@ -5,11 +5,15 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 
 from lakehold.state import Database, EmbeddedPostgres, migrate
+
+if TYPE_CHECKING:
+    from lakehold.app import Platform
 
 _numbers = itertools.count(1)
 
@@ -58,3 +62,24 @@ def warehouse(tmp_path: Path) -> Path:
     folder = tmp_path / "warehouse"
     folder.mkdir()
     return folder
+
+
+@pytest.fixture(scope="session")
+def platform(
+    postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Platform]:
+    """One platform for the whole session, served over HTTP; a test uses a schema of its own."""
+    from lakehold.app import Platform
+    from lakehold.settings import Settings
+
+    admin = f"host={postgres.sockets} user=lakehold dbname=postgres"
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE platform")
+    settings = Settings(
+        dir=tmp_path_factory.mktemp("platform"),
+        postgres_dsn=f"host={postgres.sockets} user=lakehold dbname=platform",
+        http_port=0,
+        memory="2GB",
+    )
+    with Platform(settings) as started:
+        yield started
