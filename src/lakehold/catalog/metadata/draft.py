@@ -48,7 +48,6 @@ class Draft:
         state: a shallow copy of the metadata; a list in it is replaced, never changed.
         base: what the metadata was; ``None`` for a new table.
         added_snapshots: ids of the snapshots that this commit added.
-        detached: whether this commit took the branch main away: the table starts anew.
     """
 
     state: Json
@@ -58,7 +57,6 @@ class Draft:
     specs: Numbers = field(default_factory=Numbers)
     orders: Numbers = field(default_factory=Numbers)
     added_snapshots: set[int] = field(default_factory=set)
-    detached: bool = False
 
     def items(self, key: str) -> list[Json]:
         """A list of the metadata, not to be changed."""

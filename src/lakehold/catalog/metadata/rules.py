@@ -55,7 +55,7 @@ def _check_change(draft: Draft, base: Json, former: Json, schema: Json) -> None:
     for field_id, field in after.items():
         if field_id in before and field.type != before[field_id].type:
             _check_partitioned(draft, before[field_id], field, used.get(field_id))
-    if draft.detached or not _is_read(base):
+    if not _keeps_rows(draft, base):
         return
     for field_id, field in after.items():
         if field_id not in before:
@@ -70,12 +70,31 @@ def _check_change(draft: Draft, base: Json, former: Json, schema: Json) -> None:
             )
 
 
-def _is_read(metadata: Json) -> bool:
-    """Whether there is data that is read with the current schema: the head of a branch."""
-    if metadata.get("current-snapshot-id") not in (None, -1):
+def _keeps_rows(draft: Draft, base: Json) -> bool:
+    """Whether rows that were there are still read, and with the current schema.
+
+    They are if the head of a branch is, or comes from, a snapshot that was there.
+    """
+    state = draft.state
+    before = {snapshot["snapshot-id"] for snapshot in base.get("snapshots") or ()}
+    references = (state.get("refs") or {}).values()
+    heads = {ref["snapshot-id"] for ref in references if ref.get("type") == "branch"}
+    heads.add(state.get("current-snapshot-id"))
+    if not heads.isdisjoint(before):
         return True
-    references = (metadata.get("refs") or {}).values()
-    return any(reference.get("type") == "branch" for reference in references)
+    parents = {
+        snapshot["snapshot-id"]: snapshot.get("parent-snapshot-id")
+        for snapshot in draft.items("snapshots")
+        if snapshot["snapshot-id"] in draft.added_snapshots
+    }
+    for head in heads:
+        seen: set[Any] = set()
+        while head in parents and head not in seen:
+            seen.add(head)
+            head = parents[head]
+        if head in before:
+            return True
+    return False
 
 
 def _partitioning(draft: Draft) -> dict[int, str]:

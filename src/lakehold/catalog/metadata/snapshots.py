@@ -118,7 +118,6 @@ def _forget(draft: Draft, name: str) -> None:
     state = draft.state
     if name == MAIN:
         state["current-snapshot-id"] = None
-        draft.detached = True
     known = state.get("refs") or {}
     if name in known:
         state["refs"] = {key: value for key, value in known.items() if key != name}
