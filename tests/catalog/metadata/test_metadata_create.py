@@ -196,7 +196,7 @@ def test_a_staged_create_without_partitioning_and_order_has_none() -> None:
 
 @pytest.mark.parametrize("missing", ["assign-uuid", "set-location", "set-current-schema"])
 def test_a_staged_create_says_what_is_missing(missing: str) -> None:
-    updates = [
+    updates: list[dict[str, Any]] = [
         {"action": "assign-uuid", "uuid": UUID},
         {"action": "add-schema", "schema": TRIPS},
         {"action": "set-current-schema", "schema-id": -1},

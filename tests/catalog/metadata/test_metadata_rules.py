@@ -24,7 +24,7 @@ from tests.catalog.metadata.tables import (
 
 FIELDS = TRIPS["fields"]
 BY_DAY = {"fields": [{"source-id": 2, "transform": "day", "name": "departed_day"}]}
-UNPARTITIONED = [
+UNPARTITIONED: list[Json] = [
     {"action": "add-spec", "spec": {"fields": []}},
     {"action": "set-default-spec", "spec-id": -1},
 ]
@@ -83,7 +83,7 @@ def test_a_column_of_the_current_order_cannot_be_dropped_but_of_a_former_one() -
     made = table(sort_order={"order-id": 1, "fields": [key]})
     with pytest.raises(InvalidDefinition, match="the sort order of the table uses it"):
         apply(made, *without(3))
-    unsorted = [
+    unsorted: list[Json] = [
         {"action": "add-sort-order", "sort-order": {"order-id": 0, "fields": []}},
         {"action": "set-default-sort-order", "sort-order-id": -1},
     ]

@@ -6,6 +6,7 @@ import copy
 from typing import Any
 
 import pytest
+from pyiceberg.table.metadata import TableMetadataUtil, TableMetadataV3
 
 from lakehold.errors import CommitConflict, InvalidDefinition, InvalidRequest
 from tests.catalog.metadata.tables import (
@@ -374,7 +375,7 @@ def test_encryption_keys_come_and_go() -> None:
         apply(made, add)
     remove = {"action": "remove-encryption-key", "key-id": "k"}
     assert apply(made, remove)["encryption-keys"] == []
-    used = apply(made, *appended(1, 1, **rows(0, 1), **{"key-id": "k"}))
+    used = apply(made, *appended(1, 1, **rows(0, 1) | {"key-id": "k"}))
     with pytest.raises(InvalidDefinition, match="of a snapshot"):
         apply(used, remove)
 
@@ -419,3 +420,11 @@ def test_the_lists_of_the_metadata_are_shared_until_they_change() -> None:
     made = apply(base, {"action": "set-location", "location": f"{PLACE}-2"})
     assert made["snapshots"] is base["snapshots"]
     assert made["schemas"] is base["schemas"]
+
+
+def test_pyiceberg_reads_what_commits_make_of_a_v3_table() -> None:
+    made = apply(table(properties=V3), *appended(1, 1, **rows(0, 10)))
+    made = apply(made, *appended(2, 2, 1, **rows(10, 5)), *evolved(*TRIPS["fields"][:4]))
+    read = TableMetadataUtil.parse_obj(copy.deepcopy(made))
+    assert isinstance(read, TableMetadataV3)
+    assert read.next_row_id == 15

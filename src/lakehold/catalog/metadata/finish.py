@@ -24,10 +24,14 @@ def finish_commit(base: Json, new: Json, *, base_location: str, now_ms: int) -> 
     """
     before = int(base.get("last-updated-ms") or 0)
     moment = int(new.get("last-updated-ms") or 0)
-    finished = {**new, "last-updated-ms": moment if moment > before else max(before, now_ms)}
+    if moment <= before:
+        moment = max(before, now_ms)
+    finished = dict(new)
     log = new.get("snapshot-log")
     if log and log != base.get("snapshot-log"):
-        finished["snapshot-log"] = _seen(base, new)
+        finished["snapshot-log"] = seen = _seen(base, new)
+        moment = max(moment, seen[-1]["timestamp-ms"]) if seen else moment
+    finished["last-updated-ms"] = moment
     if base_location:
         entry = {"timestamp-ms": before or now_ms, "metadata-file": base_location}
         finished["metadata-log"] = [*(base.get("metadata-log") or ()), entry][-_kept(new) :]

@@ -106,6 +106,7 @@ def _log(draft: Draft, snapshot_id: int) -> None:
     moment = draft.state["last-updated-ms"]
     if log:
         moment = max(moment, log[-1]["timestamp-ms"])
+    draft.state["last-updated-ms"] = moment
     draft.append("snapshot-log", {"snapshot-id": snapshot_id, "timestamp-ms": moment})
 
 
