@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import sys
 from typing import Annotated
 
 import typer
@@ -41,7 +42,7 @@ def login(
     console = Console(highlight=False)
     with shown_errors():
         server = url or client_environment().url or DEFAULT_URL
-        secret = typer.prompt("One-time secret or token", hide_input=True, err=True).strip()
+        secret = _asked().strip()
         if not secret:
             raise InterfaceError("nothing was given")
         token = _exchanged(server, secret, name) or secret
@@ -50,6 +51,12 @@ def login(
         profiles = Profiles(client_environment().config_folder)
         profiles.put(profile, Profile(server, token, who["name"]))
         console.print(f"logged in to {server} as {who['name']}", markup=False)
+
+
+def _asked() -> str:
+    if not sys.stdin.isatty():
+        return sys.stdin.readline()
+    return str(typer.prompt("One-time secret or token", hide_input=True, err=True))
 
 
 def _exchanged(server: str, secret: str, name: str | None) -> str | None:

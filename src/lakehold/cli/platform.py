@@ -62,8 +62,8 @@ def up(
 
 def announce(console: Console, url: str, settings: Settings, secret: str | None) -> None:
     """Print where the platform is and how to get in."""
-    console.print(f"Lakehold is up: [bold]{url}[/bold]   (folder {settings.dir})")
-    console.print(f"  HTTP and OpenAPI   {url}/v1/sql, {url}/openapi.json")
+    console.print(f"Lakehold is up: [bold]{url}[/bold]   (folder {settings.dir})", soft_wrap=True)
+    console.print(f"  HTTP and OpenAPI   {url}/v1/sql, {url}/openapi.json", soft_wrap=True)
     console.print(f"  Iceberg REST       {url}/iceberg   (warehouse: lake)")
     console.print(f"  terminal           lakehold sql --url {url}")
     if secret is not None:
@@ -83,7 +83,7 @@ def _detach(settings: Settings, reset_admin: bool) -> None:
     command = [sys.executable, "-m", "lakehold.cli", "up", "--dir", str(settings.dir)]
     command += ["--host", settings.http_host, "--port", str(settings.http_port)]
     command += ["--reset-admin"] if reset_admin else []
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
     with os.fdopen(descriptor, "wb") as output:
         process = subprocess.Popen(
             command,

@@ -52,9 +52,14 @@ def list_tokens(
     """List tokens: yours, or everybody's for an administrator."""
     with shown_errors(), transport(resolve(url, token_file, profile)) as opened:
         answer = opened.call("GET", "/v1/tokens")
-    table = Table("id", "name", "principal", "created", "expires", "last used")
+    table = Table(show_edge=False, pad_edge=False)
+    table.add_column("id", no_wrap=True, min_width=36)
+    for title in ("name", "principal", "created", "expires", "last used"):
+        table.add_column(title, overflow="fold")
     for found in answer["tokens"]:
-        dates = [found.get(key) or "" for key in ("created_at", "expires_at", "last_used_at")]
+        dates = [
+            (found.get(key) or "")[:10] for key in ("created_at", "expires_at", "last_used_at")
+        ]
         table.add_row(found["id"], found["name"], found["principal"], *dates)
     Console(highlight=False).print(table, markup=False)
 

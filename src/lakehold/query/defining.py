@@ -37,7 +37,7 @@ def create_table(call: Call) -> Result:
     assert isinstance(statement, s.CreateTable)
     inputs = frozenset(fold(name) for name in call.relations)
 
-    def work(transaction: LakeTransaction) -> int:
+    def work(transaction: LakeTransaction) -> int | None:
         columns = list(statement.columns)
         if statement.query is not None:
             described = describe_query(call, statement.query, inputs)
@@ -46,7 +46,7 @@ def create_table(call: Call) -> Result:
         with call.gateway.snapshot(call.state, system, inputs) as scope:
             name = scope.table_name(statement.name)
             if not _may_create(name, "table", statement.or_replace, statement.if_not_exists, scope):
-                return 0
+                return None
             call.gateway.recorder.open(call.running, scope.connection)
             for column in columns:
                 if column.default is not None:
@@ -56,7 +56,7 @@ def create_table(call: Call) -> Result:
             plan = None
             if statement.query is not None and statement.with_data:
                 plan = insert_plan(statement.query, list(made.columns), made, scope)
-        return 0 if plan is None else _fill(call, transaction, made, plan, system)
+        return None if plan is None else _fill(call, transaction, made, plan, system)
 
     return in_transaction(call, work)
 
@@ -115,7 +115,7 @@ def define(call: Call) -> Result:
     """Every definition but CREATE TABLE."""
     statement = call.statement
 
-    def work(transaction: LakeTransaction) -> int:
+    def work(transaction: LakeTransaction) -> None:
         described: list[tuple[str, str]] = []
         if isinstance(statement, s.CreateView):
             _check_view(statement, call.gateway.parser)
@@ -123,7 +123,6 @@ def define(call: Call) -> Result:
         with call.gateway.snapshot(call.state) as scope:
             _define(statement, described, transaction, scope, call)
             call.gateway.recorder.open(call.running, scope.connection)
-        return 0
 
     return in_transaction(call, work)
 

@@ -42,8 +42,8 @@ ATTEMPTS_MAX = 12
 SLOT_TIMEOUT_S = 60.0
 """How long a writer waits for a free slot."""
 
-Work = Callable[[LakeTransaction], int]
-"""Does a statement's changes in a transaction; returns the number of rows."""
+Work = Callable[[LakeTransaction], int | None]
+"""Does a statement's changes; returns the number of rows, ``None`` if it changes none."""
 
 
 def change(call: Call) -> Result:
@@ -96,14 +96,14 @@ def _in_session(call: Call, transaction: LakeTransaction, work: Work) -> Result:
     return call.answer(affected=rows)
 
 
-def _commit(call: Call, transaction: LakeTransaction, rows: int) -> None:
+def _commit(call: Call, transaction: LakeTransaction, rows: int | None) -> None:
     """Swap the pointers, give ownership, and close the ledger record, in one transaction."""
     gateway = call.gateway
     gateway.commit(
         transaction,
         call.state.session,
         lambda connection: gateway.recorder.finished(
-            call.running, rows=rows, connection=connection
+            call.running, rows=rows or 0, connection=connection
         ),
     )
 

@@ -25,6 +25,7 @@ from lakehold.errors import (
 _PREFIX = re.compile(r"^(?:[A-Z][A-Za-z-]* )+?(?:Error|Exception): ")
 _PATH = re.compile(r"(?:[a-z0-9]+://|/)[^\s'\"]*[/.][^\s'\"]*")
 _SLOT = re.compile(r"\"?\bw[0-9]+_[0-9a-f]{8}\"?\.?")
+_IDENTITY = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\.")
 _RELATION = re.compile(r"\b__relation_[0-9a-f_]+\b")
 _SUGGESTION = re.compile(r"Did you mean \"?([^\"?]*)\"?\??")
 _CANDIDATES = re.compile(r"Candidate bindings: (.*)")
@@ -78,6 +79,7 @@ def scrub(message: str) -> str:
     """Remove paths and internal names from a message."""
     message = _PATH.sub("<file>", message)
     message = _SLOT.sub("", message)
+    message = _IDENTITY.sub("", message)
     return _RELATION.sub("input", message)
 
 
