@@ -1,0 +1,20 @@
+"""Fixtures: platforms as processes."""
+
+from __future__ import annotations
+
+import pytest
+from platform_process import PlatformProcess
+
+
+@pytest.fixture
+def make_platform(tmp_path):
+    """Make platforms that are cleared away after the test."""
+    made = []
+
+    def make(name="lake", **settings):
+        made.append(PlatformProcess(tmp_path / name, **settings))
+        return made[-1]
+
+    yield make
+    for platform in made:
+        platform.clear()
