@@ -8,8 +8,8 @@ from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
-from tests.access.conftest import KEY, HandClock
 
+from access.hand_clock import KEY, HandClock
 from lakehold.access import Access, credentials, throttle
 from lakehold.access.secret import Secret, identity_of
 from lakehold.access.throttle import Throttle

@@ -7,8 +7,8 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
-from tests.access.conftest import KEY, HandClock
 
+from access.hand_clock import KEY, HandClock
 from lakehold.access import Access, GrantRow
 from lakehold.errors import InvalidDefinition, UndefinedObject
 from lakehold.policy import Facts, ObjectKind, Privilege, Target, decide

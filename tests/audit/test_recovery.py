@@ -11,6 +11,7 @@ from pathlib import Path
 
 from audit.statements import KEY, OK, begin
 from lakehold.audit import Ledger
+from lakehold.state import Database
 
 
 def statuses(ledger: Ledger) -> list[str]:
@@ -90,3 +91,47 @@ def test_many_open_statements_are_recovered(
     ledger = make_ledger(checkpoints=None)
     assert ledger.recover() == 1_100
     assert ledger.verify().records == 1_100
+
+
+def test_a_living_platform_sees_to_those_that_die_later(
+    conninfo: str, make_ledger: Callable[..., Ledger]
+) -> None:
+    ledger = make_ledger(checkpoints=None)
+    crash(conninfo, 2)
+    ledger._tick()
+    assert statuses(ledger) == []
+    ledger._recover_due = 0
+    ledger._tick()
+    assert statuses(ledger) == ["interrupted"] * 2
+
+
+def test_a_forged_open_statement_is_never_put_into_the_chain_and_is_told(
+    database: Database, conninfo: str, make_ledger: Callable[..., Ledger]
+) -> None:
+    crash(conninfo, 3)
+    ledger = make_ledger(checkpoints=None)
+    with database.transaction() as conn:
+        conn.execute(
+            """
+            UPDATE audit.opened SET start = replace(start, '"ada"', '"eve"')
+            WHERE key = (SELECT key FROM audit.opened ORDER BY at LIMIT 1)
+            """
+        )
+    assert ledger.recover() == 2
+    assert ledger.recover() == 0
+    assert set(ledger.read().read_all().column("principal").to_pylist()) == {"ada"}
+    found = ledger.verify()
+    assert (found.ok, found.records, found.what) == (False, 2, "forged")
+
+
+def test_an_open_statement_cannot_be_moved_to_another_platform(
+    database: Database, make_ledger: Callable[..., Ledger]
+) -> None:
+    ledger, other = make_ledger(checkpoints=None), make_ledger(checkpoints=None)
+    ticket = ledger.open(None, begin())
+    with database.transaction() as conn:
+        conn.execute("UPDATE audit.opened SET instance = 'gone'")
+    assert other.recover() == 0
+    ledger.close(ticket, OK)
+    assert statuses(other) == ["ok"]
+    assert other.verify().ok

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from audit.statements import OK, begin
-from lakehold.audit import Ledger, StatementOutcome, Verification
-from lakehold.audit.chain import Head, extend
+from lakehold.audit import Ledger, StatementOutcome, Verification, store
+from lakehold.audit.chain import Head, Link, extend
 from lakehold.audit.record import outcome_fields, start_fields
 from lakehold.state import Connection, Database
 
@@ -234,6 +234,39 @@ def test_checkpoints_are_written_every_so_many_records(
     for _ in range(35):
         ledger.record(begin(), OK)
     assert len(checkpoint_file.read_text().splitlines()) == 3
+
+
+def test_a_checkpoint_written_during_a_verification_is_none_of_its_business(
+    make_ledger: Callable[..., Ledger], checkpoint_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = make_ledger(checkpoint_records=10)
+    for _ in range(20):
+        ledger.record(begin(), OK)
+    before, stream = checkpoint_file.read_text(), store.chain
+
+    def meanwhile(conn: Connection) -> Iterator[Link]:
+        for _ in range(20):
+            ledger.record(begin(), OK)
+        yield from stream(conn)
+
+    monkeypatch.setattr(store, "chain", meanwhile)
+    assert ledger.verify() == Verification(True, 20)
+    assert len(checkpoint_file.read_text()) > len(before)
+
+
+def test_what_the_key_was_used_on_elsewhere_is_no_record(full: Ledger, database: Database) -> None:
+    opened = full.open(None, begin())
+    with database.transaction() as conn:
+        row = conn.execute("SELECT instance, start, seal FROM audit.opened").fetchone()
+        assert row is not None
+        conn.execute(
+            """
+            INSERT INTO audit.ledger SELECT %s, %s, at, principal, status, tables, %s, %s, %s
+            FROM audit.ledger WHERE seq = 1
+            """,
+            [RECORDS + 1, opened.key, row[1], f"opened\0{row[0]}\0".encode(), row[2]],
+        )
+    assert found(full) == (False, "forged", RECORDS + 1)
 
 
 def cut_off(database: Database, seq: int) -> None:

@@ -85,9 +85,7 @@ def any_inheritance() -> st.SearchStrategy[dict[str, set[str]]]:
 
 def any_facts(roles: tuple[str, ...] = ROLES) -> st.SearchStrategy[Facts]:
     """Any facts over a small lake."""
-    return st.builds(
-        Facts.of, st.just(1), any_inheritance(), st.lists(any_grant(roles))
-    )
+    return st.builds(Facts.of, st.just(1), any_inheritance(), st.lists(any_grant(roles)))
 
 
 targets = st.sampled_from([LAKE, schema(0), schema(1), *map(table, range(4))])

@@ -18,7 +18,7 @@ from lakehold.policy import (
     may_grant,
     visible,
 )
-from tests.policy.facts import (
+from policy.facts import (
     LAKE,
     facts_of,
     on_lake,
@@ -49,13 +49,9 @@ def test_what_is_granted_to_public_is_everybodys() -> None:
 
 
 def test_a_role_has_what_it_inherits_and_not_the_other_way_round() -> None:
-    facts = facts_of(
-        USAGE, on_table("reader", P.SELECT), analyst=("staff",), staff=("reader",)
-    )
+    facts = facts_of(USAGE, on_table("reader", P.SELECT), analyst=("staff",), staff=("reader",))
     decision = decide(facts, ANALYST, P.SELECT, table(0))
-    assert decision.reasons == (
-        "SELECT on the table through role analyst, inherited from reader",
-    )
+    assert decision.reasons == ("SELECT on the table through role analyst, inherited from reader",)
     other = facts_of(
         on_schema("analyst", P.USAGE),
         on_table("analyst", P.SELECT),
@@ -89,9 +85,7 @@ def test_column_grants_add_up_over_roles() -> None:
 
 
 def test_a_grant_on_the_table_outweighs_those_on_columns() -> None:
-    facts = facts_of(
-        USAGE, on_table("reader", P.SELECT), on_table("reader", P.SELECT, field_id=1)
-    )
+    facts = facts_of(USAGE, on_table("reader", P.SELECT), on_table("reader", P.SELECT, field_id=1))
     assert decide(facts, READER, P.SELECT, table(0)).columns is None
 
 
@@ -182,9 +176,7 @@ def test_the_owner_of_a_table_owns_nothing_else() -> None:
     assert not decide(facts, READER, P.CREATE, schema(0)).allowed
 
 
-def test_everybody_may_use_the_platforms_own_schema_and_sees_the_ledger_only_if_granted() -> (
-    None
-):
+def test_everybody_may_use_the_platforms_own_schema_and_sees_the_ledger_only_if_granted() -> None:
     own = Target(ObjectKind.SCHEMA, SYSTEM_SCHEMA_ID, SYSTEM_SCHEMA_ID)
     ledger = Target(ObjectKind.TABLE, UUID(int=11), SYSTEM_SCHEMA_ID)
     nothing = facts_of()
@@ -221,9 +213,7 @@ class TestGranting:
         ).allowed
 
     def test_the_option_is_for_the_same_privilege_only(self) -> None:
-        option = Grant(
-            "reader", P.SELECT, ObjectKind.TABLE, table(0).id, grant_option=True
-        )
+        option = Grant("reader", P.SELECT, ObjectKind.TABLE, table(0).id, grant_option=True)
         facts = facts_of(USAGE, option)
         assert may_grant(facts, READER, P.SELECT, table(0)).allowed
         assert not may_grant(facts, READER, P.INSERT, table(0)).allowed
@@ -239,9 +229,7 @@ class TestGranting:
         facts = facts_of(USAGE, option)
         assert not may_grant(facts, READER, P.SELECT, table(0)).allowed
         assert may_grant(facts, READER, P.SELECT, table(0), frozenset({1})).allowed
-        assert not may_grant(
-            facts, READER, P.SELECT, table(0), frozenset({1, 2})
-        ).allowed
+        assert not may_grant(facts, READER, P.SELECT, table(0), frozenset({1, 2})).allowed
 
     def test_create_on_the_lake_with_the_option_is_not_create_in_schemas(self) -> None:
         option = Grant("reader", P.CREATE, ObjectKind.LAKE, None, grant_option=True)
@@ -250,14 +238,9 @@ class TestGranting:
         assert not may_grant(facts, READER, P.CREATE, schema(0)).allowed
 
 
-def test_ten_thousand_grants_are_decided_in_less_than_a_tenth_of_a_millisecond() -> (
-    None
-):
+def test_ten_thousand_grants_are_decided_in_less_than_a_tenth_of_a_millisecond() -> None:
     schemas = [UUID(int=10_000 + n) for n in range(20)]
-    tables = [
-        Target(ObjectKind.TABLE, UUID(int=20_000 + n), schemas[n % 20])
-        for n in range(1_000)
-    ]
+    tables = [Target(ObjectKind.TABLE, UUID(int=20_000 + n), schemas[n % 20]) for n in range(1_000)]
     grants = [
         Grant(f"role{n % 500}", P.SELECT, ObjectKind.TABLE, tables[n % 1_000].id)
         for n in range(10_000)

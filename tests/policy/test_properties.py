@@ -18,7 +18,7 @@ from lakehold.policy import (
     may_grant,
     visible,
 )
-from tests.policy.facts import (
+from policy.facts import (
     FIELDS,
     ROLES,
     any_facts,
@@ -34,9 +34,7 @@ from tests.policy.facts import (
 
 
 def allows(decision: Decision, field_id: int) -> bool:
-    return decision.allowed and (
-        decision.columns is None or field_id in decision.columns
-    )
+    return decision.allowed and (decision.columns is None or field_id in decision.columns)
 
 
 def can_use(facts: Facts, roles: frozenset[str], target: Target) -> bool:
@@ -141,8 +139,7 @@ def test_columns_never_leak(
         assert granted or not allows(decision, field_id)
     if decision.allowed and decision.columns is None:
         assert any(
-            grant.field_id is None
-            and grant.privilege in (privilege, Privilege.OWNERSHIP)
+            grant.field_id is None and grant.privilege in (privilege, Privilege.OWNERSHIP)
             for grant in mine
         )
 
@@ -180,10 +177,7 @@ def test_a_table_that_may_be_used_is_visible(
         Privilege.USAGE,
         Privilege.CREATE,
     ):
-        assert (
-            visible(facts, roles, target)
-            or not decide(facts, roles, privilege, target).allowed
-        )
+        assert visible(facts, roles, target) or not decide(facts, roles, privilege, target).allowed
 
 
 @given(any_facts(), usual_role_sets, privileges, targets)

@@ -14,6 +14,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import msgspec
+
 from lakehold.audit.record import Record, canonical, moment, parse, searchable
 
 GENESIS = b"\0" * 32
@@ -169,7 +171,11 @@ def _wrong(
             which = " (or, being the last, forged)" if after is None else ""
             return "changed", f"record {link.seq} was changed{which}"
         return "forged", f"record {link.seq} was not written by this platform"
-    record = parse(link.record)
+    try:
+        record = parse(link.record)
+    except msgspec.DecodeError:
+        # The key was used on it, but for something else: it is no record.
+        return "forged", f"record {link.seq} is no record"
     if record.seq != link.seq:
         return (
             "reordered",

@@ -20,6 +20,8 @@ from lakehold.audit.chain import START, Head
 from lakehold.audit.record import moment
 from lakehold.errors import StorageFailed
 
+LINE_BYTES_MAX = 4096
+
 
 class CheckpointForged(Exception):
     """A line of the file that was not written with the key."""
@@ -75,19 +77,28 @@ class Checkpoints:
             self._last = head
 
     def read(self) -> Iterator[Head]:
-        """All checkpoints as they were written: ascending.
+        """The checkpoints that there are now, as they were written: ascending.
+
+        What is written while they are read is left out.
 
         Raises:
             CheckpointForged: at a line that was not written with the key, or out of order.
         """
         if self._path is None or not self._path.exists():
-            return
+            return iter(())
+        with self._lock:
+            return self._lines(self._path, self._path.stat().st_size)
+
+    def _lines(self, path: Path, size: int) -> Iterator[Head]:
         before = 0
-        with self._path.open(encoding="utf-8", errors="replace") as lines:
-            for number, text in enumerate(lines, start=1):
+        with path.open("rb") as file:
+            number = 0
+            while file.tell() < size:
+                number += 1
+                text = file.readline(LINE_BYTES_MAX).decode("utf-8", "replace")
                 seen = self._parse(text)
                 if seen is None or seen.seq <= before:
-                    raise CheckpointForged(f"line {number} of {self._path.name} was changed")
+                    raise CheckpointForged(f"line {number} of {path.name} was changed")
                 before = seen.seq
                 yield seen
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import threading
 import time
 import uuid
@@ -25,8 +26,10 @@ from lakehold.audit.record import (
     StatementStart,
     moment,
     outcome_fields,
+    seal_opened,
     start_fields,
 )
+from lakehold.audit.store import Conditions, Opened
 from lakehold.clock import Clock
 from lakehold.errors import LakeholdError, LedgerUnavailable
 from lakehold.state import REPEATABLE_READ, Connection, Database
@@ -38,6 +41,9 @@ BATCH_MAX = 256
 
 RECOVER_ROWS = 500
 """Open statements of a dead instance that one transaction ends."""
+
+RECOVER_S = 60.0
+"""Seconds after which a living platform looks for the open statements of dead ones."""
 
 CHECKPOINT_RECORDS = 1_000
 """Records after which a checkpoint is written."""
@@ -104,6 +110,7 @@ class Ledger:
         self._checkpoints = Checkpoints(checkpoints, key)
         self._checkpoint_records = checkpoint_records
         self._checkpoint_due = time.monotonic() + CHECKPOINT_S
+        self._recover_due = time.monotonic() + RECOVER_S
         self._head: Head | None = None
         self._waiting: list[_Entry] = []
         self._waiting_lock = threading.Lock()
@@ -124,12 +131,14 @@ class Ledger:
         """
         ticket = StatementTicket(start.key, start_fields(start))
         text = msgspec.json.encode(ticket.start).decode()
+        seal = seal_opened(self._key, self.instance, text)
+        opened = Opened(ticket.key, start.at, self.instance, text, seal)
         with store.reaching():
             if conn is not None:
-                store.open_statement(conn, ticket.key, self.instance, start.at, text)
+                store.open_statement(conn, opened)
             else:
                 with self._database.transaction() as own:
-                    store.open_statement(own, ticket.key, self.instance, start.at, text)
+                    store.open_statement(own, opened)
         return ticket
 
     def close(
@@ -176,6 +185,8 @@ class Ledger:
     def recover(self) -> int:
         """Record the open statements of instances that are gone as ``interrupted``.
 
+        Those that were not written with the key are left where they are, for ``verify``.
+
         Returns:
             how many there were.
 
@@ -187,8 +198,7 @@ class Ledger:
             with self._database.transaction() as conn:
                 others = store.opened_by_others(conn, self.instance)
             for instance in others:
-                while count := self._recover(instance):
-                    found += count
+                found += self._recover(instance)
         return found
 
     def stop(self) -> None:
@@ -212,9 +222,15 @@ class Ledger:
         with self._database.transaction(isolation=REPEATABLE_READ, read_only=True) as conn:
             head = store.head(conn)
             try:
-                return chain.verify(self._key, store.chain(conn), head, seen, progress)
+                found = chain.verify(self._key, store.chain(conn), head, seen, progress)
             except CheckpointForged as error:
                 return Verification(False, 0, None, "forged", f"checkpoints: {error}")
+            if found.ok:
+                for row in store.all_opened(conn):
+                    if not self._is_genuine(row):
+                        reason = f"the open statement {row.key} was not written by this platform"
+                        return Verification(False, found.records, None, "forged", reason)
+            return found
 
     def read(
         self,
@@ -226,22 +242,17 @@ class Ledger:
         table: str | None = None,
         limit: int | None = None,
     ) -> pa.RecordBatchReader:
-        """Records, the newest first, as a stream of ``reading.SCHEMA``.
+        """Records, the newest last, as a stream of ``reading.SCHEMA``.
 
         Args:
             since, until: of the start of the statement; ``until`` is not included.
             table: one that was read or written, as ``schema.table``.
+            limit: so many of the newest.
 
         Raises:
             StateUnavailable: while the stream is read, if PostgreSQL cannot be reached.
         """
-        conditions = {
-            "since": since,
-            "until": until,
-            "principal": principal,
-            "status": status,
-            "table": table,
-        }
+        conditions = Conditions(since, until, principal, status, table)
         return reading.stream(self._database, conditions, limit)
 
     # --- within ---
@@ -278,11 +289,14 @@ class Ledger:
         error: BaseException | None = None
         try:
             with store.reaching():
-                try:
-                    self._commit(batch)
-                except store.RecordedAlready:
-                    self._commit(self._unrecorded(batch))
-        except BaseException as caught:  # noqa: BLE001 (each who waits is told)
+                left = batch
+                while left:
+                    try:
+                        self._commit(left)
+                        break
+                    except store.RecordedAlready:
+                        left = self._unrecorded(left)
+        except BaseException as caught:  # each who waits is told
             self._head = None
             error = caught
         for entry in batch:
@@ -293,8 +307,6 @@ class Ledger:
 
     def _commit(self, batch: Sequence[_Entry]) -> None:
         """Append records in a transaction of their own; one round trip if the head is known."""
-        if not batch:
-            return
         fields = [entry.fields for entry in batch]
         with self._database.transaction() as conn:
             before = self._head or store.head(conn, lock=True)
@@ -322,25 +334,45 @@ class Ledger:
             self._checkpoints.write(known, self._clock())
 
     def _recover(self, instance: str) -> int:
-        """End some open statements of an instance, if it is gone."""
-        with self._database.transaction() as conn:
-            if not store.claim(conn, instance):
-                return 0
-            rows = store.opened(conn, instance, RECOVER_ROWS)
-            if not rows:
-                return 0
-            known = store.recorded(conn, [key for key, _ in rows])
-            store.forget_opened(conn, list(known))
-            fields = [
-                self._fields(msgspec.json.decode(start), INTERRUPTED, instance)
-                for key, start in rows
-                if key not in known
-            ]
-            if fields:
-                before = store.head(conn, lock=True)
-                links, after = chain.extend(self._key, before, fields)
-                store.append(conn, before, links, after)
-            return len(rows)
+        """End the open statements of an instance, if it is gone; how many there were."""
+        found, last = 0, None
+        while True:
+            try:
+                with self._database.transaction() as conn:
+                    if not store.claim(conn, instance):
+                        return found
+                    rows = store.opened(conn, instance, last, RECOVER_ROWS)
+                    found += self._interrupt(conn, instance, rows)
+            except store.RecordedAlready:
+                return found  # someone else is at it; what is left is for the next time
+            if len(rows) < RECOVER_ROWS:
+                return found
+            last = rows[-1]
+
+    def _interrupt(self, conn: Connection, instance: str, rows: Sequence[Opened]) -> int:
+        """Record open statements as interrupted, in a transaction that holds their instance."""
+        genuine = [row for row in rows if self._is_genuine(row)]
+        if len(genuine) < len(rows):
+            log.error("ledger.forged_open_statements", count=len(rows) - len(genuine))
+        known = store.recorded(conn, [row.key for row in genuine])
+        store.forget_opened(conn, list(known))
+        fields = [
+            self._fields(msgspec.json.decode(row.start), INTERRUPTED, instance)
+            for row in genuine
+            if row.key not in known
+        ]
+        if fields:
+            before = store.head(conn, lock=True)
+            links, after = chain.extend(self._key, before, fields)
+            store.append(conn, before, links, after)
+        return len(genuine)
+
+    def _is_genuine(self, row: Opened) -> bool:
+        """Whether an open statement was written with the key, as it stands."""
+        seal = seal_opened(self._key, row.instance, row.start)
+        return hmac.compare_digest(seal, row.seal) and (
+            msgspec.json.decode(row.start)["key"] == str(row.key)
+        )
 
     def _checkpoint_if_due(self, head: Head) -> None:
         enough = head.seq - self._checkpoints.last.seq >= self._checkpoint_records
@@ -352,6 +384,10 @@ class Ledger:
                 log.error("ledger.checkpoint_failed", error=error.message)
 
     def _tick(self) -> None:
+        """What a living platform does now and then: see to the dead, and to the checkpoints."""
+        if time.monotonic() >= self._recover_due:
+            self._recover_due = time.monotonic() + RECOVER_S
+            self.recover()
         if time.monotonic() >= self._checkpoint_due:
             with self._database.transaction(read_only=True) as conn:
                 head = store.head(conn)

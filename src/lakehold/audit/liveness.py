@@ -81,3 +81,5 @@ class Liveness:
                     self._on_tick()
                 except LakeholdError as error:
                     log.warning("ledger.tick_failed", error=error.message)
+                except Exception:
+                    log.exception("ledger.tick_failed")  # the lock must be held on

@@ -10,6 +10,8 @@ so that no reader has to make it again.
 from __future__ import annotations
 
 import hashlib
+import hmac
+import math
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +26,8 @@ STATEMENT_BYTES_MAX = 64 * 1024
 
 TEXT_BYTES_MAX = 8 * 1024
 """Bytes of a reason or an error message that a record keeps."""
+
+COUNT_MAX = 2**63 - 1
 
 LABEL_BYTES_MAX = 1024
 """Bytes of what a client says of itself (address, application, purpose) that a record keeps."""
@@ -169,7 +173,7 @@ def outcome_fields(outcome: StatementOutcome) -> dict[str, Any]:
         "status": clean(outcome.status, LABEL_BYTES_MAX),
         "decision": clean(outcome.decision, LABEL_BYTES_MAX),
         "reason": clean(outcome.reason, TEXT_BYTES_MAX),
-        "sqlstate": outcome.sqlstate,
+        "sqlstate": None if outcome.sqlstate is None else clean(outcome.sqlstate, LABEL_BYTES_MAX),
         "error": None if outcome.error is None else clean(outcome.error, TEXT_BYTES_MAX),
         "reads": {
             clean(table): [clean(column) for column in columns]
@@ -177,10 +181,20 @@ def outcome_fields(outcome: StatementOutcome) -> dict[str, Any]:
         },
         "writes": [clean(table) for table in outcome.writes],
         "engine": None if outcome.engine is None else clean(outcome.engine, LABEL_BYTES_MAX),
-        "rows": int(outcome.rows),
-        "bytes": int(outcome.bytes),
-        "duration_ms": round(float(outcome.duration_ms), 3),
+        "rows": _count(outcome.rows),
+        "bytes": _count(outcome.bytes),
+        "duration_ms": _milliseconds(outcome.duration_ms),
     }
+
+
+def _count(number: int) -> int:
+    """A number that 64 bits hold."""
+    return max(0, min(int(number), COUNT_MAX))
+
+
+def _milliseconds(number: float) -> float:
+    """A number that JSON has: no infinity, and what is none is 0."""
+    return round(float(number), 3) if math.isfinite(number) else 0.0
 
 
 _encoder = msgspec.json.Encoder(order="sorted")
@@ -199,6 +213,12 @@ def parse(text: str | bytes) -> Record:
         msgspec.DecodeError: if it is none.
     """
     return _decoder.decode(text)
+
+
+def seal_opened(key: bytes, instance: str, start: str) -> bytes:
+    """What binds an open statement to the platform's key, until a record of the chain does."""
+    text = f"opened\0{instance}\0{start}"
+    return hmac.digest(key, text.encode("utf-8", "surrogatepass"), "sha256")
 
 
 def moment(at: datetime) -> str:

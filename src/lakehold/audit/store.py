@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -67,13 +67,24 @@ def alive(conn: Connection) -> None:
     conn.execute("SELECT 1")
 
 
-def open_statement(conn: Connection, key: UUID, instance: str, at: datetime, start: str) -> None:
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A statement that has begun and not ended."""
+
+    key: UUID
+    at: datetime
+    instance: str
+    start: str
+    seal: bytes
+
+
+def open_statement(conn: Connection, statement: Opened) -> None:
     conn.execute(
         """
-        INSERT INTO audit.opened (key, instance, at, start) VALUES (%s, %s, %s, %s)
+        INSERT INTO audit.opened (key, at, instance, start, seal) VALUES (%s, %s, %s, %s, %s)
         ON CONFLICT (key) DO NOTHING
         """,
-        [key, instance, at, start],
+        [statement.key, statement.at, statement.instance, statement.start, statement.seal],
     )
 
 
@@ -85,13 +96,31 @@ def opened_by_others(conn: Connection, instance: str) -> list[str]:
     return [row[0] for row in rows]
 
 
-def opened(conn: Connection, instance: str, limit: int) -> list[tuple[UUID, str]]:
-    """Statements that an instance has open: key and start."""
+def opened(conn: Connection, instance: str, after: Opened | None, limit: int) -> list[Opened]:
+    """Statements that an instance has open, the oldest first, after one of them."""
     rows = conn.execute(
-        "SELECT key, start FROM audit.opened WHERE instance = %s ORDER BY at, key LIMIT %s",
-        [instance, limit],
+        """
+        SELECT key, at, instance, start, seal FROM audit.opened
+        WHERE instance = %(instance)s
+          AND (%(at)s::timestamptz IS NULL OR (at, key) > (%(at)s, %(key)s))
+        ORDER BY at, key LIMIT %(limit)s
+        """,
+        {
+            "instance": instance,
+            "at": None if after is None else after.at,
+            "key": None if after is None else after.key,
+            "limit": limit,
+        },
     )
-    return [(row[0], row[1]) for row in rows]
+    return [Opened(*row) for row in rows]
+
+
+def all_opened(conn: Connection) -> Iterator[Opened]:
+    """All statements that are open, through a cursor of the server."""
+    with conn.cursor("opened", row_factory=class_row(Opened)) as cursor:
+        cursor.itersize = VERIFY_ROWS
+        cursor.execute("SELECT key, at, instance, start, seal FROM audit.opened ORDER BY at, key")
+        yield from cursor
 
 
 def forget_opened(conn: Connection, keys: Sequence[UUID]) -> None:
@@ -175,36 +204,59 @@ def chain(conn: Connection) -> Iterator[Link]:
         yield from cursor
 
 
-def newest(
-    conn: Connection,
-    *,
-    below: int | None,
-    since: datetime | None,
-    until: datetime | None,
-    principal: str | None,
-    status: str | None,
-    table: str | None,
-    limit: int,
-) -> list[tuple[Any, ...]]:
-    """Number, canonical form and hash of the newest records that meet all conditions."""
-    return conn.execute(
-        """
-        SELECT seq, record, hash FROM audit.ledger
-        WHERE (%(below)s::bigint IS NULL OR seq < %(below)s)
-          AND (%(since)s::timestamptz IS NULL OR at >= %(since)s)
-          AND (%(until)s::timestamptz IS NULL OR at < %(until)s)
-          AND (%(principal)s::text IS NULL OR principal = %(principal)s)
-          AND (%(status)s::text IS NULL OR status = %(status)s)
-          AND (%(table)s::text IS NULL OR %(table)s = ANY (tables))
-        ORDER BY seq DESC LIMIT %(limit)s
+_CONDITIONS = """
+    (%(since)s::timestamptz IS NULL OR at >= %(since)s)
+    AND (%(until)s::timestamptz IS NULL OR at < %(until)s)
+    AND (%(principal)s::text IS NULL OR principal = %(principal)s)
+    AND (%(status)s::text IS NULL OR status = %(status)s)
+    AND (%(table)s::text IS NULL OR %(table)s = ANY (tables))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """Which records are meant; ``None`` for any."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+    principal: str | None = None
+    status: str | None = None
+    table: str | None = None
+
+
+def last_number(conn: Connection) -> int:
+    """The number of the last record; 0 if there is none."""
+    row = conn.execute("SELECT max(seq) FROM audit.ledger").fetchone()
+    return int(row[0]) if row is not None and row[0] is not None else 0
+
+
+def number_from_the_end(conn: Connection, conditions: Conditions, count: int) -> int:
+    """The number of the first of the newest so many records that meet all conditions."""
+    row = conn.execute(
+        f"""
+        SELECT min(seq) FROM (
+            SELECT seq FROM audit.ledger WHERE {_CONDITIONS}
+            ORDER BY seq DESC LIMIT %(count)s) AS newest
         """,
-        {
-            "below": below,
-            "since": since,
-            "until": until,
-            "principal": principal,
-            "status": status,
-            "table": table,
-            "limit": limit,
-        },
-    ).fetchall()
+        asdict(conditions) | {"count": count},
+    ).fetchone()
+    return int(row[0]) if row is not None and row[0] is not None else 1
+
+
+def page(
+    conn: Connection, conditions: Conditions, first: int, last: int, count: int
+) -> list[tuple[int, str, bytes]]:
+    """Number, canonical form and hash of the oldest records that meet all conditions.
+
+    Args:
+        first, last: numbers between which they are, these included.
+    """
+    rows = conn.execute(
+        f"""
+        SELECT seq, record, hash FROM audit.ledger
+        WHERE seq BETWEEN %(first)s AND %(last)s AND {_CONDITIONS}
+        ORDER BY seq LIMIT %(count)s
+        """,
+        asdict(conditions) | {"first": first, "last": last, "count": count},
+    )
+    return [(seq, record, bytes(digest)) for seq, record, digest in rows]

@@ -3,13 +3,15 @@
 CREATE SCHEMA audit;
 
 -- Statements that have begun and not ended. A row leaves in the transaction that records it.
+-- seal is a keyed hash: what was written by another is never put into the chain.
 CREATE TABLE audit.opened (
     key uuid PRIMARY KEY,
     instance text COLLATE "C" NOT NULL,
     at timestamptz NOT NULL,
-    start text NOT NULL
+    start text NOT NULL,
+    seal bytea NOT NULL
 );
-CREATE INDEX opened_instance ON audit.opened (instance);
+CREATE INDEX opened_instance ON audit.opened (instance, at, key);
 
 -- record is the truth, as canonical JSON. at, principal, status and tables repeat parts of it
 -- so that they can be searched; the verification compares them with it.
