@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import statistics
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.platform import machine
@@ -36,7 +36,8 @@ class Report:
 def write(name: str, report: Report) -> None:
     """Put a report into the document, in the place of its former run."""
     begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-    body = f"{begin}\n{report.text()}\n\n*{machine()}, {date.today().isoformat()}*\n{end}"
+    today = datetime.now(UTC).date().isoformat()
+    body = f"{begin}\n{report.text()}\n\n*{machine()}, {today}*\n{end}"
     text = DOCUMENT.read_text() if DOCUMENT.exists() else "# Benchmarks\n"
     pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
     if pattern.search(text):

@@ -38,13 +38,7 @@ def run(server: Server, options: argparse.Namespace) -> Report:
         if rows != ROWS:
             raise AssertionError(f"{rows:,} rows came, not {ROWS:,}")
         growth = max(highest - before, 0) / 1e6
-        report.rows.append(
-            (
-                str(number),
-                f"{size / took_s / 1e9:.2f}",
-                f"{rows / took_s / 1e6:.1f}",
-                f"{growth:,.0f} MB",
-            )  # fmt: skip
-        )
+        speed, million = size / took_s / 1e9, rows / took_s / 1e6
+        report.rows.append((str(number), f"{speed:.2f}", f"{million:.1f}", f"{growth:,.0f} MB"))
     reader.close()
     return report

@@ -38,6 +38,12 @@ from lakehold.errors import (
 NAMESPACE = "tables"
 """The one namespace of the port; the engine's name for a table is ``tables."<its id>"``."""
 
+FILE_SIZE_PROPERTY = "write.target-file-size-bytes"
+FILE_SIZE_BYTES = str(512 * 1024 * 1024)
+"""The size of data files, unless the table says another (Iceberg's own default)."""
+
+ROW_GROUP_PROPERTY = "write.parquet.row-group-size-bytes"
+
 BODY_BYTES_MAX = 64 * 1024 * 1024
 START_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 5.0
@@ -328,12 +334,31 @@ def for_writing(metadata: Json) -> Json:
     shown = {key: value for key, value in metadata.items() if value is not None}
     return {
         **shown,
+        "properties": _writing_properties(metadata),
         "snapshots": snapshots,
         "snapshot-log": [],
         "metadata-log": [],
         "sort-orders": [{"order-id": 0, "fields": []}],
         "default-sort-order-id": 0,
     }
+
+
+def _writing_properties(metadata: Json) -> Json:
+    """The table's properties, with file sizes as DuckDB-Iceberg 1.5.5 can use them.
+
+    Without a size it begins a new file with every row group, 4 MB or so each; for partitioned
+    tables it refuses to be told one.
+    """
+    properties = dict(metadata.get("properties") or {})
+    default = metadata.get("default-spec-id")
+    specs = metadata.get("partition-specs") or ()
+    partitioned = any(spec["spec-id"] == default and spec["fields"] for spec in specs)
+    if partitioned:
+        properties.pop(FILE_SIZE_PROPERTY, None)
+        properties.pop(ROW_GROUP_PROPERTY, None)
+    else:
+        properties.setdefault(FILE_SIZE_PROPERTY, FILE_SIZE_BYTES)
+    return properties
 
 
 def _error(error: LakeholdError) -> bytes:
