@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -41,6 +42,8 @@ log = structlog.get_logger(__name__)
 
 MEMORY_SHARE = 0.6
 """The part of the machine's memory that the embedded engine gets unless told otherwise."""
+
+LOCK_ATTEMPTS = 5
 
 
 @dataclass
@@ -165,7 +168,7 @@ class Platform:
         )
         stack.callback(ledger.stop)
         ledger.recover()
-        engine, bindings = self._engine(stack, store)
+        engine, bindings, port = self._engine(stack, store)
         gateway = Gateway(
             database=database,
             catalog=catalog,
@@ -173,6 +176,7 @@ class Platform:
             ledger=ledger,
             engine=engine,
             bindings=bindings,
+            refusal=port.take_error,
             clock=clock,
             limits=Limits(
                 time_s=settings.statement_time_s, statement_bytes=settings.statement_bytes
@@ -199,7 +203,7 @@ class Platform:
 
     def _engine(
         self, stack: contextlib.ExitStack, store: ObjectStore
-    ) -> tuple[DuckDBEngine, WriteBindings]:
+    ) -> tuple[DuckDBEngine, WriteBindings, EnginePort]:
         settings = self.settings
         memory = settings.memory or f"{int(psutil.virtual_memory().total * MEMORY_SHARE)}B"
         spill = settings.dir / "spill"
@@ -226,7 +230,7 @@ class Platform:
         port.start()
         stack.callback(port.stop)
         engine.attach(port.endpoint)
-        return engine, bindings
+        return engine, bindings, port
 
     def _listen(self, stack: contextlib.ExitStack) -> None:
         parts, settings = self.parts, self.settings
@@ -284,20 +288,30 @@ def folder_lock(folder: Path) -> Iterator[None]:
     path = folder / "lakehold.lock"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        if not _take(descriptor):
             holder = os.read(descriptor, 32).decode(errors="replace").strip() or "another process"
             raise PlatformInUse(
                 f"a platform runs in {folder} already (process {holder})",
                 hint=f"lakehold down --dir {folder} stops it",
-            ) from None
+            )
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         yield
         os.ftruncate(descriptor, 0)
     finally:
         os.close(descriptor)
+
+
+def _take(descriptor: int) -> bool:
+    """Lock a file for ourselves; tried for a moment, since ``folder_holder`` looks by locking."""
+    for _ in range(LOCK_ATTEMPTS):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            time.sleep(0.02)
+        else:
+            return True
+    return False
 
 
 def folder_holder(folder: Path) -> int | None:
@@ -307,7 +321,7 @@ def folder_holder(folder: Path) -> int | None:
     except OSError:
         return None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError:
         text = os.read(descriptor, 32).decode(errors="replace").strip()
         return int(text) if text.isdigit() else None

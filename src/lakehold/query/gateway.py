@@ -64,6 +64,7 @@ class Gateway:
         catalog, access, ledger: the domains' public faces.
         engine: the embedded engine; it runs only what this gateway wrote.
         bindings: tells the engine's endpoint what a writer slot may change.
+        refusal: by a writer slot's token, why the engine's endpoint last refused its commit.
         limits: what one statement may use, unless the session has its own.
         statements_max: statements that may run at the same time.
     """
@@ -77,6 +78,7 @@ class Gateway:
         ledger: Ledger,
         engine: DuckDBEngine,
         bindings: WriteBindings,
+        refusal: Callable[[str], LakeholdError | None] = lambda _: None,
         clock: Clock,
         limits: Limits | None = None,
         statements_max: int = 64,
@@ -86,6 +88,7 @@ class Gateway:
         self.access = access
         self.engine = engine
         self.bindings = bindings
+        self.refusal = refusal
         self.clock = clock
         self.parser = DuckDBParser()
         self.plans = PlanCache()

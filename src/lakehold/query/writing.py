@@ -17,7 +17,13 @@ import pyarrow as pa
 
 from lakehold.catalog import LakeTransaction, Relation
 from lakehold.engines.duckdb.engine import DuckDBResult
-from lakehold.errors import CommitConflict, StatementNotSupported
+from lakehold.errors import (
+    CommitConflict,
+    InternalError,
+    InvalidRequest,
+    StatementNotSupported,
+    StorageFailed,
+)
 from lakehold.names import SYSTEM_SCHEMAS
 from lakehold.query import statements as s
 from lakehold.query.changing import (
@@ -159,8 +165,14 @@ def write(
             if _cannot_match(call, text, system):
                 return 0
             return _run(call, text, system).affected()
+        except (StorageFailed, InvalidRequest, InternalError) as error:
+            refusal = gateway.refusal(slot.token)
+            if refusal is not None:
+                raise refusal from error
+            raise
         finally:
             gateway.bindings.unbind(slot.token)
+            gateway.refusal(slot.token)
 
 
 def _cannot_match(call: Call, text: str, system: SystemRelations) -> bool:
