@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,9 +20,28 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+def server_folders() -> Iterator[Path]:
+    """A folder for the folders of PostgreSQL servers.
+
+    Not one of pytest's own: each session that starts closes the folder that all of them
+    share, and a server that runs as another account than root's loses its way.
+    """
+    with tempfile.TemporaryDirectory(prefix="lakehold-tests-") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def server_folder(server_folders: Path) -> Path:
+    """A folder of a test's own in which a PostgreSQL server may run."""
+    folder = server_folders / f"test{next(_numbers)}"
+    folder.mkdir(mode=0o700)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def postgres(server_folders: Path) -> Iterator[EmbeddedPostgres]:
     """A PostgreSQL server for the whole session."""
-    server = EmbeddedPostgres(tmp_path_factory.mktemp("pg"))
+    server = EmbeddedPostgres(server_folders / "postgres")
     server.start()
     yield server
     server.stop()

@@ -284,11 +284,11 @@ class ObjectExists(StorageFailed):
     http_status = 409
 
 
-class CommitUnknown(LakeholdError):
+class CommitUnknown(StateUnavailable):
     """It is not known whether a commit was made (``CommitStateUnknownException``)."""
 
     sqlstate = "40003"
-    http_status = 503
+    retryable = False
 
 
 class PlatformInUse(LakeholdError):

@@ -7,12 +7,14 @@ known is an error, since a setting that is misspelt and ignored is a hole.
 from __future__ import annotations
 
 import difflib
+import math
 import os
+import re
 import tomllib
 import types
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,20 @@ from lakehold.errors import ConfigurationInvalid
 FILE = "lakehold.toml"
 FOLDER = "lakehold-data"
 PREFIX = "LAKEHOLD_"
+CLIENT_NAMES = frozenset({"url", "token", "config", "debug"})
+"""What the environment tells clients; no settings of a platform."""
 PORT = 8090
+LEAST = {
+    "statements": 1,
+    "writers": 1,
+    "postgres_connections": 4,
+    "statement_bytes": 1,
+    "staging_bytes": 1,
+    "threads": 0,
+}
+"""The least values of whole numbers."""
+
+_SIZE = re.compile(r"\d+(\.\d+)?\s*(B|[KMGT]i?B)", re.IGNORECASE)
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -108,9 +123,8 @@ def load_settings(folder: Path | None = None, **flags: Any) -> Settings:
     base = base.expanduser().absolute()
     values: dict[str, Any] = {"dir": base}
     values |= _from_file(base / FILE)
-    known = {item.name for item in fields(Settings)}
-    ours = {key: value for key, value in environment.items() if key in known}
-    values |= _converted(ours, f"{PREFIX}*", text=True)
+    ours = {key: value for key, value in environment.items() if key not in CLIENT_NAMES}
+    values |= _converted(ours, "the environment", text=True)
     values |= _converted({k: v for k, v in flags.items() if v is not None}, "a flag")
     return check(replace(Settings(), **values))
 
@@ -134,10 +148,14 @@ def check(settings: Settings) -> Settings:
         )
     if not 0 <= settings.http_port <= 65535:
         raise ConfigurationInvalid(f"http_port is 0 to 65535, not {settings.http_port}")
-    for name in ("statements", "writers", "postgres_connections", "statement_bytes"):
-        if getattr(settings, name) < 1:
-            raise ConfigurationInvalid(f"{name} is at least 1, not {getattr(settings, name)}")
-    if settings.statement_time_s <= 0:
+    for name, least in LEAST.items():
+        if getattr(settings, name) < least:
+            raise ConfigurationInvalid(f"{name} is at least {least}, not {getattr(settings, name)}")
+    for name in ("memory", "spill"):
+        size = getattr(settings, name)
+        if size and not _SIZE.fullmatch(size):
+            raise ConfigurationInvalid(f"{name} is a size such as 8GB, not {size!r}")
+    if not 0 < settings.statement_time_s < math.inf:
         raise ConfigurationInvalid("statement_time_s is a positive number of seconds")
     if settings.log_level not in ("debug", "info", "warning", "error"):
         raise ConfigurationInvalid(f"log_level {settings.log_level!r} is not known")
@@ -201,10 +219,13 @@ def _converted(values: Mapping[str, Any], where: str, *, text: bool = False) -> 
     found = {}
     for key, value in values.items():
         if key not in kinds or (key == "dir" and where != "a flag"):
-            near = difflib.get_close_matches(key, kinds, n=1)
+            shown = f"{PREFIX}{key.upper()}" if text else key
+            near = [name for name in difflib.get_close_matches(key, kinds, n=3) if name != key]
             raise ConfigurationInvalid(
-                f"{where}: there is no setting {key}",
-                hint=f"did you mean {near[0]}?" if near else "see docs/reference/settings.md",
+                f"{where}: there is no setting {shown}",
+                hint=f"did you mean {f'{PREFIX}{near[0].upper()}' if text else near[0]}?"
+                if near
+                else "see docs/reference/settings.md",
             )
         found[key] = _convert(key, value, kinds[key], where, text)
     return found

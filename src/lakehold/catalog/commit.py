@@ -16,6 +16,7 @@ from lakehold.errors import (
     CommitUnknown,
     InvalidDefinition,
     LakeholdError,
+    StateUnavailable,
     Unavailable,
     UndefinedSchema,
     UndefinedTable,
@@ -147,6 +148,11 @@ def unknown() -> CommitUnknown:
         "PostgreSQL was lost during the commit; it is not known whether it was made",
         hint="look at the table before you run the statement again",
     )
+
+
+def undone() -> StateUnavailable:
+    """The error of a commit that PostgreSQL lost, and of which it is known that it was not made."""
+    return StateUnavailable("PostgreSQL was lost during the commit; nothing was committed")
 
 
 def clean(

@@ -15,7 +15,13 @@ from uuid import UUID, uuid4
 from lakehold.catalog import commit, store
 from lakehold.catalog.overlay import Base, Change, Overlay, Pinned, SchemaChange
 from lakehold.catalog.relation import Json, Pointer, Schema
-from lakehold.errors import CommitConflict, LakeholdError, TransactionInvalid, UndefinedTable
+from lakehold.errors import (
+    CommitConflict,
+    CommitUnknown,
+    LakeholdError,
+    TransactionInvalid,
+    UndefinedTable,
+)
 from lakehold.names import TableName
 from lakehold.state import Connection
 
@@ -245,7 +251,7 @@ class TransactionLifecycle:
             raise commit.unknown() from error
         if outcome == "aborted":
             self._end(TransactionState.ROLLED_BACK)
-            raise error
+            raise commit.undone() if isinstance(error, CommitUnknown) else error
 
     def rollback(self) -> None:
         """Undo everything; nothing happens if the transaction has ended."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
@@ -13,8 +14,11 @@ from psycopg_pool import ConnectionPool, PoolTimeout, TooManyRequests
 
 from lakehold.errors import (
     CommitConflict,
+    CommitUnknown,
     ConfigurationInvalid,
+    InvalidValue,
     LakeholdError,
+    LockTimeout,
     StateUnavailable,
     StorageFailed,
 )
@@ -31,6 +35,9 @@ WAIT_S = 10.0
 WAITING_MAX = 500
 """Statements that may wait for a connection; more are refused at once."""
 
+RECONNECT_S = 5.0
+"""Seconds for which one lost connection is tried again before the next statement tries anew."""
+
 VERSION_MIN = 170000
 """PostgreSQL 17."""
 
@@ -41,6 +48,8 @@ class Isolation(Enum):
     READ_COMMITTED = psycopg.IsolationLevel.READ_COMMITTED
     REPEATABLE_READ = psycopg.IsolationLevel.REPEATABLE_READ
 
+
+_IN_TRANSACTION = psycopg.pq.TransactionStatus.INTRANS
 
 READ_COMMITTED = Isolation.READ_COMMITTED
 REPEATABLE_READ = Isolation.REPEATABLE_READ
@@ -60,7 +69,7 @@ class Database:
 
     def __init__(self, conninfo: str, *, pool_max: int = POOL_MAX, wait_s: float = WAIT_S) -> None:
         try:
-            psycopg.conninfo.conninfo_to_dict(conninfo)
+            given = psycopg.conninfo.conninfo_to_dict(conninfo)
         except psycopg.ProgrammingError:
             raise ConfigurationInvalid(
                 "the PostgreSQL connection string is malformed",
@@ -75,11 +84,16 @@ class Database:
             max_waiting=WAITING_MAX,
             timeout=wait_s,
             max_idle=300,
-            reconnect_timeout=30,
+            reconnect_timeout=RECONNECT_S,
             kwargs={
                 "application_name": "lakehold",
                 "connect_timeout": 5,
-                "options": "-c timezone=UTC -c idle_in_transaction_session_timeout=0",
+                "keepalives_idle": 30,
+                "keepalives_interval": 10,
+                "keepalives_count": 3,
+                "tcp_user_timeout": 30_000,
+                "options": f"{given.get('options') or ''} -c timezone=UTC"
+                " -c idle_in_transaction_session_timeout=0",
             },
             configure=_configure,
             check=_check,
@@ -108,7 +122,8 @@ class Database:
         Raises:
             StateUnavailable: if PostgreSQL cannot be reached, or no connection becomes free.
             StorageFailed: if PostgreSQL's disk is full.
-            CommitConflict: if it had to give way to another transaction.
+            CommitConflict, LockTimeout: if it had to give way to another transaction.
+            CommitUnknown: if PostgreSQL vanished while it committed what had been written.
         """
         try:
             connection = self._pool.getconn(timeout=self._wait_s)
@@ -128,7 +143,7 @@ class Database:
             except BaseException:
                 _roll_back(connection)
                 raise
-            connection.commit()
+            _commit(connection, read_only=read_only)
         except psycopg.Error as error:
             _roll_back(connection)
             raise translate(error) from error
@@ -176,6 +191,16 @@ def translate(error: psycopg.Error) -> LakeholdError:
         return StorageFailed("PostgreSQL's disk is full; nothing was committed")
     if isinstance(error, postgres.SerializationFailure | postgres.DeadlockDetected):
         return CommitConflict("another transaction came first", hint="try again")
+    if isinstance(error, postgres.LockNotAvailable):
+        return LockTimeout("another transaction held what this one needed", hint="try again")
+    if isinstance(error, postgres.QueryCanceled):
+        return StateUnavailable("PostgreSQL cancelled it: its own time limit, or its administrator")
+    if isinstance(error, postgres.InsufficientPrivilege):
+        return ConfigurationInvalid(
+            "PostgreSQL's user may not do this", hint="make it the owner of the database"
+        )
+    if isinstance(error, psycopg.DataError):
+        return InvalidValue("PostgreSQL cannot keep one of the values", hint="a NUL in a text?")
     if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
         return _unreachable()
     if isinstance(error, postgres.ReadOnlySqlTransaction):
@@ -188,6 +213,20 @@ def _unreachable() -> StateUnavailable:
         "PostgreSQL cannot be reached; nothing was done",
         hint="it is tried again with the next statement; lakehold doctor tells more",
     )
+
+
+def _commit(connection: Connection, *, read_only: bool) -> None:
+    """Commit; a connection that breaks meanwhile leaves open whether it was done."""
+    wrote = not read_only and connection.info.transaction_status is _IN_TRANSACTION
+    try:
+        connection.commit()
+    except psycopg.OperationalError as error:
+        if wrote and connection.broken:
+            raise CommitUnknown(
+                "PostgreSQL was lost during a commit; it is not known whether it was made",
+                hint="look before you try again",
+            ) from error
+        raise
 
 
 def _roll_back(connection: Connection) -> None:
@@ -207,8 +246,6 @@ def _check(connection: Connection) -> None:
     if connection.closed or connection.broken:
         raise psycopg.OperationalError("the connection broke")
     socket = connection.pgconn.socket
-    import select
-
     # An idle connection has nothing to say; readable means that the server hung up.
     poller = select.poll()
     poller.register(socket, select.POLLIN | select.POLLHUP)

