@@ -42,7 +42,7 @@ def test_statement_leaves_exactly_one_record(ledger: Ledger, database: Database)
     assert row["statement_id"] == str(start.id)
     assert (row["status"], row["rows"], row["writes"]) == ("ok", 3, "[]")
     assert row["reads"] == '{"sales.orders":["id","amount"]}'
-    assert row["at"] == start.at
+    assert row["started_at"] == start.at
 
 
 def test_closing_twice_leaves_one_record(ledger: Ledger, database: Database) -> None:
@@ -234,8 +234,8 @@ def test_reading_streams_in_batches_and_ends_although_it_is_written_on(ledger: L
 def test_an_empty_ledger_is_read_as_no_rows_of_its_columns(ledger: Ledger) -> None:
     read = ledger.read().read_all()
     assert read.num_rows == 0
-    assert read.schema.names[:5] == ["seq", "statement_id", "at", "principal", "roles"]
-    assert str(read.schema.field("at").type) == "timestamp[us, tz=UTC]"
+    assert read.schema.names[:5] == ["seq", "statement_id", "started_at", "principal", "roles"]
+    assert str(read.schema.field("started_at").type) == "timestamp[us, tz=UTC]"
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ SCHEMA = pa.schema(
     [
         ("seq", pa.int64()),
         ("statement_id", pa.string()),
-        ("at", _MOMENT),
+        ("started_at", _MOMENT),
         ("principal", pa.string()),
         ("roles", _TEXTS),
         ("purpose", pa.string()),
@@ -89,7 +89,7 @@ def _batches(
 
 def _row(record: Record, digest: bytes) -> dict[str, Any]:
     row = {name: getattr(record, name, None) for name in SCHEMA.names}
-    row["at"] = datetime.fromisoformat(record.started_at)
+    row["started_at"] = datetime.fromisoformat(record.started_at)
     row["recorded_at"] = datetime.fromisoformat(record.recorded_at)
     row["reads"] = msgspec.json.encode(record.reads).decode()
     row["writes"] = msgspec.json.encode(record.writes).decode()

@@ -19,6 +19,9 @@ from lakehold.cli.profiles import (
 )
 from lakehold.cli.shell import Settings, Shell
 
+_SHOWN = """SELECT seq, strftime(started_at, '%Y-%m-%d %H:%M:%S') AS started_at, principal, status,
+sqlstate, left(replace(statement, chr(10), ' '), 60) AS statement FROM lakehold.ledger"""
+
 audit = typer.Typer(help="Verify and show the ledger.", no_args_is_help=True)
 
 
@@ -52,7 +55,7 @@ def show(
 ) -> None:
     """Show the last records of the ledger that you may see."""
     condition = f"WHERE {where} " if where else ""
-    statement = f"SELECT * FROM lakehold.ledger {condition}ORDER BY 1 DESC LIMIT {max(1, last)}"
+    statement = f"{_SHOWN} {condition}ORDER BY seq DESC LIMIT {max(1, last)}"
     with shown_errors(), open_connection(resolve(url, token_file, profile)) as opened:
         if not Shell(opened, Settings()).statement(statement):
             raise typer.Exit(EXIT_FAILED)

@@ -246,8 +246,7 @@ LEFT JOIN nyc.planes p USING (tailnum)
 GROUP BY ALL ORDER BY mean_delay_min DESC
 """
 _LEDGER = """
-SELECT seq, principal, status, kind, sqlstate, array_to_string(columns_read, ', ') AS columns_read,
-       left(statement, 40) AS statement
+SELECT seq, principal, status, kind, sqlstate, left(statement, 40) AS statement
 FROM lakehold.ledger WHERE principal = 'ana' ORDER BY seq DESC LIMIT 4
 """
 
