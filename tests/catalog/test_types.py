@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lakehold.catalog.type_text import parse_type
-from lakehold.catalog.types import duckdb_type, iceberg_type, schema_json
+from lakehold.catalog.types import duckdb_type, iceberg_type, may_become, schema_json
 from lakehold.errors import InvalidDefinition
 
 
@@ -198,6 +198,36 @@ def test_a_schema_names_the_column_whose_type_cannot_be() -> None:
     with pytest.raises(InvalidDefinition, match='column "y": .*UHUGEINT') as caught:
         schema_json([("x", "INT", False, None), ("y", "UHUGEINT", False, None)])
     assert caught.value.hint is not None
+
+
+@pytest.mark.parametrize(
+    ("shown_type", "wanted"),
+    [
+        *(("TINYINT", "INT"), ("INT", "BIGINT"), ("UTINYINT", "SMALLINT"), ("UBIGINT", "HUGEINT")),
+        *(("UBIGINT", "DECIMAL(20,0)"), ("HUGEINT", "DECIMAL(38,0)"), ("USMALLINT", "UINTEGER")),
+        *(("DECIMAL(9,2)", "DECIMAL(12,2)"), ("REAL", "DOUBLE"), ("JSON", "TEXT")),
+        *(("ENUM('a')", "ENUM('b','a')"), ("ENUM('a')", "VARCHAR"), ("INT[3]", "BIGINT[]")),
+        *(("TIMESTAMP_S", "TIMESTAMP"), ("TIMESTAMP_MS", "DATETIME"), ("INT", "INTEGER")),
+        ("STRUCT(a JSON)", "STRUCT(a JSON)"),
+    ],
+)
+def test_a_column_may_show_a_wider_type_and_not_go_back(shown_type: str, wanted: str) -> None:
+    assert may_become(shown_type, wanted)
+    same = stored(shown_type) == stored(wanted)
+    assert same or stored(shown_type)[1] == "HUGEINT" or not may_become(wanted, shown_type)
+
+
+@pytest.mark.parametrize(
+    ("shown_type", "wanted"),
+    [
+        *(("INT", "TINYINT"), ("INT", "UINTEGER"), ("VARCHAR", "JSON"), ("VARCHAR", "ENUM('a')")),
+        *(("ENUM('a','b')", "ENUM('a')"), ("FLOAT[]", "FLOAT[3]"), ("FLOAT[2]", "FLOAT[3]")),
+        *(("TIMESTAMP", "TIMESTAMP_S"), ("DECIMAL(9,2)", "DECIMAL(12,3)"), ("JSON", "BIT")),
+        *(("HUGEINT", "UBIGINT"), ("INT", "VARCHAR"), ("STRUCT(a VARCHAR)", "STRUCT(a JSON)")),
+    ],
+)
+def test_a_column_cannot_show_a_narrower_or_another_type(shown_type: str, wanted: str) -> None:
+    assert not may_become(shown_type, wanted)
 
 
 NAMES = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=8)

@@ -113,6 +113,61 @@ def duckdb_type(type_json: Any) -> str:
     return "VARCHAR"
 
 
+def may_become(shown: str, wanted: str) -> bool:
+    """Whether every value of the type that a column shows is one of another type.
+
+    Iceberg's own rules see only what is stored, where TINYINT and INTEGER, JSON and VARCHAR are
+    the same: of those, a change to the narrower one would leave values that cannot be read.
+
+    Raises:
+        InvalidDefinition: if one of both is no type.
+    """
+    return _holds(parse_type(wanted), parse_type(shown))
+
+
+_INTEGERS = {
+    "TINYINT": (-(2**7), 2**7 - 1),
+    "SMALLINT": (-(2**15), 2**15 - 1),
+    "INTEGER": (-(2**31), 2**31 - 1),
+    "BIGINT": (-(2**63), 2**63 - 1),
+    "HUGEINT": (-(10**38) + 1, 10**38 - 1),
+    "UTINYINT": (0, 2**8 - 1),
+    "USMALLINT": (0, 2**16 - 1),
+    "UINTEGER": (0, 2**32 - 1),
+    "UBIGINT": (0, 2**64 - 1),
+}
+_WIDER = {
+    "FLOAT": {"DOUBLE"},
+    "TIMESTAMP_S": {"TIMESTAMP_MS", "TIMESTAMP"},
+    "TIMESTAMP_MS": {"TIMESTAMP"},
+    **{name: {"VARCHAR"} for name in ("JSON", "ENUM", "INTERVAL", "BIT", "TIME WITH TIME ZONE")},
+}
+"""Types that hold all values of another, stored in the same way."""
+
+
+def _holds(wanted: Node, shown: Node) -> bool:
+    if wanted == shown:
+        return True
+    if "LIST" == wanted.name == shown.name and wanted.numbers in ((), shown.numbers):
+        return _holds(wanted.parts[0], shown.parts[0])
+    if "ENUM" == wanted.name == shown.name:
+        return set(shown.values) <= set(wanted.values)
+    if "DECIMAL" == wanted.name == shown.name:
+        return wanted.numbers[1] == shown.numbers[1] and wanted.numbers[0] >= shown.numbers[0]
+    outer, inner = _range(wanted), _range(shown)
+    if outer is not None and inner is not None:
+        return outer[0] <= inner[0] and inner[1] <= outer[1]
+    return wanted.name in _WIDER.get(shown.name, ())
+
+
+def _range(node: Node) -> tuple[int, int] | None:
+    """The smallest and the largest value of a type of whole numbers."""
+    if node.name == "DECIMAL" and node.numbers[1] == 0:
+        most: int = 10 ** node.numbers[0] - 1
+        return -most, most
+    return _INTEGERS.get(node.name)
+
+
 def schema_json(
     columns: Iterable[tuple[str, str, bool, str | None]],
 ) -> tuple[dict[str, Any], dict[int, str]]:

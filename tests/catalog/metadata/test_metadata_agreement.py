@@ -120,9 +120,10 @@ class Commits:
 
     def sort(self) -> list[Json]:
         number = 1 + max(o["order-id"] for o in self.metadata["sort-orders"])
+        self.names += 1
         key = {
             "source-id": 1,
-            "transform": f"bucket[{self.draw(st.integers(1, 10**6))}]",
+            "transform": f"bucket[{self.names}]",
             "direction": self.draw(st.sampled_from(["asc", "desc"])),
             "null-order": self.draw(st.sampled_from(["nulls-first", "nulls-last"])),
         }

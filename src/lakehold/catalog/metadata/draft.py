@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from lakehold.errors import InvalidDefinition, InvalidRequest
 
@@ -24,7 +24,7 @@ class Numbers:
     def add(self, wanted: object, assigned: int) -> None:
         """Remember that the committer's ``wanted`` is ``assigned``."""
         self.last = assigned
-        if isinstance(wanted, int):
+        if isinstance(wanted, int) and not isinstance(wanted, bool):
             self.given[wanted] = assigned
 
     def find(self, wanted: int, what: str) -> int:
@@ -96,10 +96,22 @@ def needed(update: Json, key: str, kind: type[Value]) -> Value:
         InvalidRequest: if it is missing, or of another type.
     """
     value = update.get(key)
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+    fits = isinstance(value, kind) and not isinstance(value, bool)
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        fits = False
+    if not fits:
         what = update.get("action") or update.get("type") or "an update"
         raise InvalidRequest(f"{what} needs {key}, which is {_SHOWN[kind]}")
-    return value
+    return cast(Value, value)
+
+
+def optional(update: Json, key: str, kind: type[Value]) -> Value | None:
+    """A member of an update that may be missing or null.
+
+    Raises:
+        InvalidRequest: if it is of another type.
+    """
+    return None if update.get(key) is None else needed(update, key, kind)
 
 
 def needed_list(update: Json, key: str, kind: type[Value]) -> list[Value]:

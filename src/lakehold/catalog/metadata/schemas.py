@@ -130,6 +130,10 @@ def _check_struct(type_json: Json, prefix: str, version: int, ids: set[int], dep
                 "names are compared without case"
             )
         seen[name.lower()] = name
+        if not isinstance(item.get("required", False), bool):
+            raise InvalidDefinition(f'"{prefix}{name}": required is true or false')
+        if not isinstance(item.get("doc") or "", str):
+            raise InvalidDefinition(f'"{prefix}{name}": doc is a text')
         _check_id(item.get("id"), prefix + name, ids)
         _check_default(item, prefix + name, version)
         _check_type(item.get("type"), prefix + name, version, ids, depth)

@@ -6,7 +6,15 @@ silent, ``TableMetadata.Builder`` of Apache Iceberg.
 
 from __future__ import annotations
 
-from lakehold.catalog.metadata.draft import Draft, Json, item_of, needed, needed_list
+from lakehold.catalog.metadata.draft import (
+    Draft,
+    Json,
+    item_of,
+    needed,
+    needed_list,
+    needed_texts,
+    optional,
+)
 from lakehold.errors import CommitConflict, InvalidDefinition
 
 MAIN = "main"
@@ -22,9 +30,12 @@ def add_snapshot(draft: Draft, update: Json) -> None:
     state = draft.state
     if item_of(draft.items("snapshots"), "snapshot-id", snapshot_id) is not None:
         raise InvalidDefinition(f"the table has a snapshot {snapshot_id} already")
-    if "manifest-list" not in snapshot and "manifests" not in snapshot:
-        raise InvalidDefinition(f"the snapshot {snapshot_id} has no manifest list")
-    schema_id = snapshot.get("schema-id")
+    if draft.format_version >= 2 or "manifests" not in snapshot:
+        needed(snapshot, "manifest-list", str)
+    if snapshot.get("summary") is not None:
+        needed_texts(snapshot, "summary")
+    optional(snapshot, "parent-snapshot-id", int)
+    schema_id = optional(snapshot, "schema-id", int)
     if schema_id is not None:
         schema_id = draft.schemas.given.get(schema_id, schema_id)
         if item_of(draft.items("schemas"), "schema-id", schema_id) is None:
