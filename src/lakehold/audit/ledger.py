@@ -242,7 +242,7 @@ class Ledger:
         table: str | None = None,
         limit: int | None = None,
     ) -> pa.RecordBatchReader:
-        """Records, the newest last, as a stream of ``reading.SCHEMA``.
+        """Records, the newest first, as a stream of ``reading.SCHEMA``.
 
         Args:
             since, until: of the start of the statement; ``until`` is not included.

@@ -204,15 +204,6 @@ def chain(conn: Connection) -> Iterator[Link]:
         yield from cursor
 
 
-_CONDITIONS = """
-    (%(since)s::timestamptz IS NULL OR at >= %(since)s)
-    AND (%(until)s::timestamptz IS NULL OR at < %(until)s)
-    AND (%(principal)s::text IS NULL OR principal = %(principal)s)
-    AND (%(status)s::text IS NULL OR status = %(status)s)
-    AND (%(table)s::text IS NULL OR %(table)s = ANY (tables))
-"""
-
-
 @dataclass(frozen=True, slots=True)
 class Conditions:
     """Which records are meant; ``None`` for any."""
@@ -224,39 +215,25 @@ class Conditions:
     table: str | None = None
 
 
-def last_number(conn: Connection) -> int:
-    """The number of the last record; 0 if there is none."""
-    row = conn.execute("SELECT max(seq) FROM audit.ledger").fetchone()
-    return int(row[0]) if row is not None and row[0] is not None else 0
-
-
-def number_from_the_end(conn: Connection, conditions: Conditions, count: int) -> int:
-    """The number of the first of the newest so many records that meet all conditions."""
-    row = conn.execute(
-        f"""
-        SELECT min(seq) FROM (
-            SELECT seq FROM audit.ledger WHERE {_CONDITIONS}
-            ORDER BY seq DESC LIMIT %(count)s) AS newest
-        """,
-        asdict(conditions) | {"count": count},
-    ).fetchone()
-    return int(row[0]) if row is not None and row[0] is not None else 1
-
-
-def page(
-    conn: Connection, conditions: Conditions, first: int, last: int, count: int
+def newest(
+    conn: Connection, conditions: Conditions, below: int | None, limit: int
 ) -> list[tuple[int, str, bytes]]:
-    """Number, canonical form and hash of the oldest records that meet all conditions.
+    """Number, canonical form and hash of the newest records that meet all conditions.
 
     Args:
-        first, last: numbers between which they are, these included.
+        below: a number that theirs are smaller than.
     """
     rows = conn.execute(
-        f"""
+        """
         SELECT seq, record, hash FROM audit.ledger
-        WHERE seq BETWEEN %(first)s AND %(last)s AND {_CONDITIONS}
-        ORDER BY seq LIMIT %(count)s
+        WHERE (%(below)s::bigint IS NULL OR seq < %(below)s)
+          AND (%(since)s::timestamptz IS NULL OR at >= %(since)s)
+          AND (%(until)s::timestamptz IS NULL OR at < %(until)s)
+          AND (%(principal)s::text IS NULL OR principal = %(principal)s)
+          AND (%(status)s::text IS NULL OR status = %(status)s)
+          AND (%(table)s::text IS NULL OR %(table)s = ANY (tables))
+        ORDER BY seq DESC LIMIT %(limit)s
         """,
-        asdict(conditions) | {"first": first, "last": last, "count": count},
+        asdict(conditions) | {"below": below, "limit": limit},
     )
     return [(seq, record, bytes(digest)) for seq, record, digest in rows]

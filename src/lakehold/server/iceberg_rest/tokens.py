@@ -24,7 +24,9 @@ class Tokens(Protocol):
 
     def authenticate(self, token: str) -> Principal: ...
 
-    def issue_access_token(self, principal: Principal, ttl_s: int) -> str: ...
+    def issue_access_token(
+        self, principal: Principal, ttl_s: int, *, made_from: str | None = None
+    ) -> str: ...
 
 
 class OAuthRefusal(Exception):
@@ -64,7 +66,7 @@ def grant(tokens: Tokens, secret: str) -> dict[str, Any]:
     """
     principal = tokens.authenticate(secret)
     return {
-        "access_token": tokens.issue_access_token(principal, ACCESS_TOKEN_TTL_S),
+        "access_token": tokens.issue_access_token(principal, ACCESS_TOKEN_TTL_S, made_from=secret),
         "token_type": "bearer",
         "expires_in": ACCESS_TOKEN_TTL_S,
         "issued_token_type": ACCESS_TOKEN_TYPE,
