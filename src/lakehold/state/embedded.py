@@ -226,12 +226,14 @@ class EmbeddedPostgres:
                 file.write(text.encode())
 
     def _launch(self) -> None:
+        if self._process is not None:
+            self._process.poll()
         if not process.end_leftovers(self.data):
             raise StateUnavailable(
                 "processes of a killed PostgreSQL are still there",
                 hint=f"end the postgres processes that work in {self.data}",
             )
-        process.forget_foreign(self.data)
+        process.forget_foreign(self.data, self.sockets)
         if self.log.exists() and self.log.stat().st_size > LOG_BYTES:
             self.log.replace(self.log.with_suffix(".log.1"))
         with self._open(self.log, os.O_APPEND) as output:

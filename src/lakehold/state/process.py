@@ -11,6 +11,8 @@ import psutil
 
 LEFTOVERS_TIMEOUT_S = 10.0
 """How long the children of a killed server are waited for."""
+SOCKET_LOCK = ".s.PGSQL.5432.lock"
+"""The file beside a socket that names its server."""
 
 
 def server_process(data: Path) -> int | None:
@@ -57,18 +59,18 @@ def end_leftovers(data: Path) -> bool:
     return False
 
 
-def forget_foreign(data: Path) -> None:
-    """Remove a ``postmaster.pid`` whose number was given to a process that is not its server.
+def forget_foreign(data: Path, sockets: Path) -> None:
+    """Remove the lock files of a killed server whose number a process has that is not it.
 
-    PostgreSQL itself sees to one whose process is gone; called when no child is left.
+    PostgreSQL itself sees to those whose process is gone. Called when no child is left.
     """
-    path = data / "postmaster.pid"
-    try:
-        pid = int(path.read_text().split("\n", 1)[0])
-    except (OSError, ValueError):
-        return
-    if psutil.pid_exists(pid) and not _works_in(pid, data):
-        path.unlink(missing_ok=True)
+    for path in (data / "postmaster.pid", sockets / SOCKET_LOCK):
+        try:
+            pid = int(path.read_text().split("\n", 1)[0])
+        except (OSError, ValueError):
+            continue
+        if psutil.pid_exists(pid) and not _works_in(pid, data):
+            path.unlink(missing_ok=True)
 
 
 def _children(data: Path) -> list[int]:
