@@ -61,6 +61,8 @@ def configure(settings: Settings) -> None:
     root.setLevel(level)
     # The pool's own words about lost connections: the statements say the same, once each.
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
+    # Two servers that tell of their start and their end in many words.
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import pytest
+
 from platform_process import PlatformProcess
 
 
 @pytest.fixture
-def make_platform(tmp_path):
+def make_platform(server_folder):
     """Make platforms that are cleared away after the test."""
     made = []
 
     def make(name="lake", **settings):
-        made.append(PlatformProcess(tmp_path / name, **settings))
+        made.append(PlatformProcess(server_folder / name, **settings))
         return made[-1]
 
     yield make

@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import os
 import shutil
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -26,7 +27,12 @@ from lakehold.audit import Ledger
 from lakehold.catalog import Catalog, WriteBindings
 from lakehold.clock import Clock, system_clock
 from lakehold.engines.duckdb import DuckDBEngine, EngineLimits, ObjectStoreAccess
-from lakehold.errors import ConfigurationInvalid, PlatformInUse, StorageFailed
+from lakehold.errors import (
+    ConfigurationInvalid,
+    PlatformInUse,
+    StatementCancelled,
+    StorageFailed,
+)
 from lakehold.identity import Client, Limits, Protocol, Session
 from lakehold.ingest import StagingArea
 from lakehold.keys import PlatformKeys
@@ -39,6 +45,9 @@ from lakehold.state import Database, EmbeddedPostgres, migrate
 from lakehold.storage import ObjectStore, S3Credentials, open_store
 
 log = structlog.get_logger(__name__)
+
+GRACE_S = 3.0
+"""Seconds that running statements get to end when the platform stops."""
 
 MEMORY_SHARE = 0.6
 """The part of the machine's memory that the embedded engine gets unless told otherwise."""
@@ -255,11 +264,21 @@ class Platform:
             ),
         )
         listener.start()
-        stack.callback(listener.stop)
+        stack.callback(self._end_service, listener, parts.gateway)
         self._listener = listener
         note = settings.dir / "url"
         note.write_text(listener.url + "\n")
         stack.callback(note.unlink, missing_ok=True)
+
+    def _end_service(self, listener: Listener, gateway: Gateway) -> None:
+        """Take no more requests, let statements end for ``GRACE_S``, and stop those that stay."""
+        ending = threading.Thread(target=listener.stop, name="lakehold-http-end")
+        ending.start()
+        until = time.monotonic() + GRACE_S
+        while ending.is_alive() and time.monotonic() < until:
+            ending.join(0.05)
+        gateway.statements_running.stop_all(StatementCancelled("the platform is being stopped"))
+        ending.join()
 
     def checks(self) -> dict[str, Callable[[], object]]:
         """By part, a check that raises if it cannot be used."""

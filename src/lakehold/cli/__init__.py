@@ -87,7 +87,7 @@ def main() -> None:
     from lakehold.settings import client_environment
 
     try:
-        app()
+        app(prog_name="lakehold")
     except LakeholdError as error:
         if client_environment().debug:
             raise
@@ -97,3 +97,11 @@ def main() -> None:
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as error:
+        if client_environment().debug:
+            raise
+        typer.echo(
+            f"error: something in Lakehold failed: {type(error).__name__}: {error}", err=True
+        )
+        typer.echo("hint: LAKEHOLD_DEBUG=1 shows where", err=True)
+        sys.exit(1)
