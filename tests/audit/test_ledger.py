@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -122,6 +123,41 @@ def test_concurrent_appenders_each_get_one_record(ledger: Ledger, database: Data
     assert sorted(found) == sorted(f"{w}/{n}" for w in range(threads) for n in range(each))
     assert ledger.verify().records == threads * each
     assert count(database, "opened") == 0
+
+
+def test_commits_and_closers_take_turns_and_each_leaves_one_record(
+    conninfo: str, checkpoint_file: Path
+) -> None:
+    """Some join a transaction that commits or rolls back, the others commit in batches."""
+    database = Database(conninfo, pool_max=6)
+    ledger = Ledger(database, system_clock, KEY, checkpoints=checkpoint_file)
+
+    def run(number: int) -> None:
+        for turn in range(20):
+            ticket = ledger.open(None, begin(application=f"{number}/{turn}"))
+            if number % 2:
+                ledger.close(ticket, OK)
+                continue
+            with suppress(ZeroDivisionError), database.transaction() as conn:
+                ledger.close(ticket, OK, conn)
+                if turn % 3 == 0:
+                    raise ZeroDivisionError
+            if turn % 3 == 0:
+                ledger.close(ticket, REFUSED)
+
+    try:
+        with ThreadPoolExecutor(12) as pool:
+            list(pool.map(run, range(12)))
+        rows = ledger.read().read_all()
+        assert sorted(rows.column("application").to_pylist()) == sorted(
+            f"{number}/{turn}" for number in range(12) for turn in range(20)
+        )
+        assert rows.column("status").to_pylist().count("refused") == 6 * 7
+        assert count(database, "opened") == 0
+        assert ledger.verify().ok
+    finally:
+        ledger.stop()
+        database.close()
 
 
 def test_several_platforms_share_one_chain(make_ledger: Callable[..., Ledger]) -> None:
