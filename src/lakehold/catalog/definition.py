@@ -85,13 +85,15 @@ def replacement(metadata: Json, wanted: TableDefinition, now_ms: int) -> list[Js
     Columns that keep their name and type keep their field id, so that what is said about a column
     (grants, tags) stays with it (Iceberg's own ``replaceTransaction`` does the same).
     """
+    present = int(metadata["format-version"])
+    version = max(present, int(wanted.properties.get("format-version", present)))
     fresh = engine.new_table_metadata(
         table_uuid=metadata["table-uuid"],
         location=metadata["location"],
         schema=wanted.schema_json,
         partition_spec=wanted.partition_spec,
         sort_order=wanted.sort_order,
-        properties={k: v for k, v in wanted.properties.items() if k != "format-version"},
+        properties={**wanted.properties, "format-version": str(version)},
         now_ms=now_ms,
     )
     schema = schema_by_id(fresh, fresh["current-schema-id"])
@@ -106,6 +108,8 @@ def replacement(metadata: Json, wanted: TableDefinition, now_ms: int) -> list[Js
     properties = _with_field_ids(fresh.get("properties") or {}, ids)
     gone = sorted((metadata.get("properties") or {}).keys() - properties.keys())
     updates: list[Json] = []
+    if version > present:
+        updates.append({"action": "upgrade-format-version", "format-version": version})
     if "main" in (metadata.get("refs") or {}):
         updates.append({"action": "remove-snapshot-ref", "ref-name": "main"})
     updates += [

@@ -71,5 +71,5 @@ def check_metadata(store: ObjectStore, metadata: Json) -> None:
 def _check_own(store: ObjectStore, location: str, given: object) -> None:
     text = str(given)
     if not is_within(text, location):
-        raise InvalidDefinition(f"{text!r} is outside of the table's location {location!r}")
+        raise InvalidDefinition(f"{text!r} is outside of the table's location")
     store.check(text)

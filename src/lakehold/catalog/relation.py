@@ -8,8 +8,9 @@ from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 from uuid import UUID
 
+from lakehold.catalog.metadata import partition_texts, sort_texts
 from lakehold.catalog.types import duckdb_type
-from lakehold.names import TableName, quote
+from lakehold.names import TableName
 
 Json: TypeAlias = dict[str, Any]
 """A parsed JSON object. Metadata is treated as immutable everywhere."""
@@ -162,13 +163,12 @@ def structure_of(metadata: Json) -> Structure:
             view=_view_definition(version, properties),
         )
     schema = schema_by_id(metadata, metadata["current-schema-id"])
-    names = {item["id"]: item["name"] for item in schema["fields"]}
     return Structure(
         columns_of(schema, properties),
         comment,
         frozen,
-        _partitioning(metadata, names),
-        _sort_order(metadata, names),
+        _partitioning(metadata, schema),
+        _sort_order(metadata, schema),
     )
 
 
@@ -218,36 +218,17 @@ def _view_definition(version: Json, properties: Mapping[str, str]) -> ViewDefini
     return None
 
 
-def _partitioning(metadata: Json, names: Mapping[int, str]) -> tuple[str, ...]:
+def _partitioning(metadata: Json, schema: Json) -> tuple[str, ...]:
     default = metadata.get("default-spec-id")
     for spec in metadata.get("partition-specs") or ():
         if spec.get("spec-id") == default:
-            return tuple(
-                transform_text(item["transform"], names.get(item["source-id"], "?"))
-                for item in spec["fields"]
-                if item["transform"] != "void"
-            )
+            return partition_texts(spec, schema)
     return ()
 
 
-def _sort_order(metadata: Json, names: Mapping[int, str]) -> tuple[str, ...]:
+def _sort_order(metadata: Json, schema: Json) -> tuple[str, ...]:
     default = metadata.get("default-sort-order-id")
     for order in metadata.get("sort-orders") or ():
         if order.get("order-id") == default:
-            return tuple(
-                f"{transform_text(item['transform'], names.get(item['source-id'], '?'))}"
-                f" {item['direction'].upper()} {item['null-order'].replace('-', ' ').upper()}"
-                for item in order["fields"]
-            )
+            return sort_texts(order, schema)
     return ()
-
-
-def transform_text(transform: str, column: str) -> str:
-    """A partition transform as SQL: ``identity`` → ``x``, ``bucket[16]`` → ``bucket(16, x)``."""
-    shown = quote(column) if not column.isidentifier() else column
-    if transform == "identity":
-        return shown
-    if "[" in transform:
-        name, _, width = transform.rstrip("]").partition("[")
-        return f"{name}({width}, {shown})"
-    return f"{transform}({shown})"

@@ -9,7 +9,7 @@ from typing import Any
 from lakehold.catalog import LakeTransaction, Relation
 from lakehold.catalog.metadata import partition_spec, sort_order
 from lakehold.catalog.relation import DEFAULT_PROPERTY, LOGICAL_TYPE_PROPERTY, schema_by_id
-from lakehold.catalog.types import iceberg_type
+from lakehold.catalog.types import duckdb_type, iceberg_type, may_become
 from lakehold.errors import (
     DuplicateObject,
     InvalidDefinition,
@@ -152,6 +152,14 @@ def _type(statement: s.AlterTable, relation: Relation, transaction: LakeTransact
         return last
 
     kind, logical = iceberg_type(statement.type, fresh)
+    shown = next(c.type for c in relation.columns if c.field_id == field["id"])
+    has_rows = metadata.get("current-snapshot-id") not in (None, -1)
+    if has_rows and not may_become(shown, logical or duckdb_type(kind)):
+        raise InvalidDefinition(
+            f"{field['name']}: {shown} cannot become {statement.type}; not every value that is "
+            "there would fit",
+            hint="add a new column and fill it",
+        )
     if not isinstance(kind, str) and kind != field["type"]:
         raise InvalidDefinition(
             "the type of a nested column cannot be changed", hint="add a new column"

@@ -12,7 +12,7 @@ from typing import Any
 
 from lakehold.catalog.metadata.draft import Draft, Json, item_of
 from lakehold.catalog.metadata.partitions import check_spec
-from lakehold.catalog.metadata.schemas import Field, fields_of, may_promote
+from lakehold.catalog.metadata.schemas import Field, fields_of, may_promote, walk
 from lakehold.catalog.metadata.sorting import check_order
 from lakehold.errors import InvalidDefinition
 
@@ -57,9 +57,11 @@ def _check_change(draft: Draft, base: Json, former: Json, schema: Json) -> None:
             _check_partitioned(draft, before[field_id], field, used.get(field_id))
     if not _keeps_rows(draft, base):
         return
+    gone = _gone(base, before)
     for field_id, field in after.items():
         if field_id not in before:
             _check_added(field, before)
+            _check_returned(field, gone.get(field_id, []), draft.format_version)
             continue
         _check_type(before[field_id], field, draft.format_version)
         if field.required and not before[field_id].required:
@@ -132,6 +134,32 @@ def _check_added(field: Field, before: dict[int, Field]) -> None:
             "have no value in it",
             hint="add it without NOT NULL, and fill it",
         )
+
+
+def _gone(base: Json, before: dict[int, Field]) -> dict[int, list[Field]]:
+    """Fields that only former schemas have, by id, as each of those has them."""
+    gone: dict[int, list[Field]] = {}
+    for schema in base["schemas"]:
+        for field in walk(schema):
+            if field.id not in before:
+                gone.setdefault(field.id, []).append(field)
+    return gone
+
+
+def _check_returned(field: Field, earlier: list[Field], format_version: int) -> None:
+    """A dropped field may come back as what it was; its id cannot be given to another."""
+    if not earlier:
+        return
+    if any(other.name == field.name for other in earlier) and all(
+        may_promote(other.type, field.type, format_version) for other in earlier
+    ):
+        return
+    raise InvalidDefinition(
+        f'the column "{field.name}" cannot have the id {field.id}: it was that of '
+        f'"{earlier[-1].name}", {_shown(earlier[-1].type)}, and files that are there have '
+        "values for it",
+        hint="a new column takes a new id",
+    )
 
 
 def _check_type(before: Field, after: Field, format_version: int) -> None:

@@ -12,7 +12,10 @@ from lakehold.errors import InvalidDefinition
 
 
 def add_schema(draft: Draft, update: Json) -> None:
-    """``add-schema``: one that the table has is not added again."""
+    """``add-schema``: one that the table has is not added again.
+
+    Its ``last-column-id`` is not asked (REST: deprecated): the fields tell it.
+    """
     given = needed(update, "schema", dict)
     check_schema(given, draft.format_version)
     known = draft.items("schemas")
@@ -24,12 +27,8 @@ def add_schema(draft: Draft, update: Json) -> None:
     check_new_ids(draft.state, given)
     number = _free(known, "schema-id", wanted, first=0)
     draft.append("schemas", {**given, "schema-id": number})
-    last = update.get("last-column-id")
-    draft.state["last-column-id"] = max(
-        int(draft.state.get("last-column-id") or 0),
-        highest_id(given),
-        last if isinstance(last, int) else 0,
-    )
+    last = int(draft.state.get("last-column-id") or 0)
+    draft.state["last-column-id"] = max(last, highest_id(given))
     draft.schemas.add(wanted, number)
 
 
@@ -42,10 +41,10 @@ def _same_schema(one: Json, other: Json) -> bool:
 
 
 def _free(known: list[Json], key: str, wanted: object, *, first: int) -> int:
-    """The id that a committer wants, if nothing has it; else one after the highest."""
+    """The id that a committer wants, if it follows on and nothing has it; else one after all."""
     taken = {item[key] for item in known}
     following = max(taken, default=first - 1) + 1
-    if isinstance(wanted, int) and not isinstance(wanted, bool) and first <= wanted <= 2**31 - 1:
+    if isinstance(wanted, int) and not isinstance(wanted, bool) and first <= wanted <= following:
         return wanted if wanted not in taken else following
     return following
 
