@@ -23,6 +23,7 @@ import psutil
 import structlog
 
 from lakehold.access import Access
+from lakehold.app.housekeeping import swept
 from lakehold.audit import Ledger
 from lakehold.catalog import Catalog, WriteBindings
 from lakehold.clock import Clock, system_clock
@@ -193,6 +194,7 @@ class Platform:
             statements_max=settings.statements,
         )
         stack.callback(gateway.close)
+        stack.enter_context(swept(catalog))
         staging = StagingArea(settings.dir / "staging", settings.staging_bytes)
         return Parts(database, store, catalog, access, ledger, engine, gateway, staging)
 
