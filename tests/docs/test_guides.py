@@ -53,7 +53,7 @@ def served(folder: Path, conninfo: str, tmp_path: Path) -> Iterator[GuideRun]:
             "admin", name="guide", expires_in=None, by=access.principal("admin")
         )
         Profiles(folder / "config").put("default", Profile(platform.url, token, "admin"))
-        run = GuideRun(folder, settings.http_port, {"": token})
+        run = GuideRun(folder, settings.http_port, {"": token}, names={"token": token})
         yield run
         run.close()
 

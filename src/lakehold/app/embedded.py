@@ -31,8 +31,9 @@ def open_embedded(path: str | Path, settings: Mapping[str, Any]) -> Connection:
     def close_both() -> None:
         close()
         platform.stop()
-        atexit.unregister(close_both)
+        atexit.unregister(platform.stop)
 
     connection.close = close_both  # type: ignore[method-assign]
-    atexit.register(close_both)
+    # At exit, requests are no longer answered: the session ends with the platform.
+    atexit.register(platform.stop)
     return connection

@@ -84,7 +84,12 @@ def scrub(message: str) -> str:
 
 
 def _from_binder(message: str, hint: str | None) -> LakeholdError:
-    if "not found in FROM clause" in message or "does not have a column named" in message:
+    message = message.replace(" because the FROM clause is missing", "")
+    if (
+        message.startswith("Referenced column")
+        or "not found in FROM clause" in message
+        or "does not have a column named" in message
+    ):
         return UndefinedColumn(message.rstrip("!"), hint=hint)
     if message.startswith("No function matches"):
         return UndefinedFunction(message, hint=hint)
