@@ -24,7 +24,12 @@ def account(name: str) -> Account:
 
 def reaches(name: str, place: Path) -> bool:
     done = subprocess.run(
-        ["test", "-e", str(place)], user=name, group="nogroup", extra_groups=[], cwd="/", check=False
+        ["test", "-e", str(place)],
+        user=name,
+        group="nogroup",
+        extra_groups=[],
+        cwd="/",
+        check=False,
     )
     return done.returncode == 0
 

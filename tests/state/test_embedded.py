@@ -62,7 +62,9 @@ def test_it_is_reached_by_nothing_but_its_socket(server: EmbeddedPostgres) -> No
     assert one(server, "SHOW listen_addresses") == ""
     pid = server.pid
     assert pid is not None
-    assert not [c for c in psutil.Process(pid).net_connections() if c.status == "LISTEN" and c.laddr]
+    assert not [
+        c for c in psutil.Process(pid).net_connections() if c.status == "LISTEN" and c.laddr
+    ]
 
 
 def test_its_folders_are_private(server: EmbeddedPostgres) -> None:
