@@ -154,8 +154,9 @@ class Binder:
             snapshot = scope.catalog.snapshot_at(metadata, version=version)
         else:
             check_user_tree(clause["expr"])
-            if table_references(clause["expr"]) or any(
-                is_expression(part, "PARAMETER") for part in walk(clause["expr"])
+            if any(
+                is_expression(part, "PARAMETER") or is_expression(part, "SUBQUERY")
+                for part in walk(clause["expr"])
             ):
                 raise InvalidParameter("AT (TIMESTAMP => …) takes a constant expression")
             moment = scope.timestamp(expression_text(clause["expr"], scope.parser))

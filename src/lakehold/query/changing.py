@@ -21,17 +21,18 @@ from lakehold.errors import (
     UndefinedColumn,
 )
 from lakehold.names import quote
-from lakehold.policy import Privilege
-from lakehold.query.binding import Binder, expression_text, read_expression, scan_text
-from lakehold.query.names import columns_read
+from lakehold.policy import Decision, Privilege
+from lakehold.query.binding import Binder, expression_text, read_expression
 from lakehold.query.planning import Plan, as_plan
 from lakehold.query.scope import Scope
 from lakehold.query.statements import Delete, Insert, Merge, MergeClause, Update
+from lakehold.query.target_reads import Parts, check_reads, hidden_names
 from lakehold.query.tree import Node, fold
 from lakehold.query.verification import verify
 
-TARGET = "lakehold_target"
-"""Stands for the table's name in the engine until a writer slot is known."""
+TARGET = "\0target\0"
+"""Stands for the table's name in the engine until a writer slot is known; no user can write it,
+since no statement may hold a NUL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +43,12 @@ class Change:
         plan: the text, with ``TARGET`` where the table's name in the engine goes.
         check: a query to bind (not run) first, where the session may not read the whole
             target: it fails on a column that is not granted.
+        hidden: names of columns of the target that no answer may tell, in lower case.
     """
 
     plan: Plan
     check: Plan | None = None
+    hidden: frozenset[str] = frozenset()
 
 
 class Shadow:
@@ -92,10 +95,6 @@ class Shadow:
             scans=frozenset(self._binder.bound.scans),
         )
 
-    @property
-    def tree(self) -> Node:
-        return self._node
-
     def piece(self, place: int) -> str:
         """A verified expression as text."""
         return self.pieces[place]
@@ -107,6 +106,18 @@ class Shadow:
     def ctes(self) -> str:
         """The verified WITH as text, with a blank at its end; empty if there is none."""
         return self._without_list()[0]
+
+    def parts(self, alias: str, using: tuple[str, ...] = ()) -> Parts:
+        """The verified parts, for what they read of a target of this alias."""
+        return Parts(
+            alias=alias,
+            expressions=self._node["select_list"],
+            pieces=self.pieces,
+            surroundings=[self._node["from_table"], self._node["cte_map"]],
+            ctes=self.ctes(),
+            sources=self.sources() if self._sources else "",
+            using=using,
+        )
 
     def _without_list(self) -> tuple[str, str]:
         bare: dict[str, Any] = dict(self._node)
@@ -132,10 +143,11 @@ def compose_insert(
     if statement.by_name:
         assert query_columns is not None
         names = query_columns
-    targets = list(relation.columns) if names is None else _columns(relation, names)
+    targets = list(relation.columns) if names is None else _columns(relation, names, scope)
     decision = scope.require(relation, Privilege.INSERT)
-    _may_write(targets, decision.columns, "INSERT", relation)
-    return Change(insert_plan(statement.query, targets, relation, scope))
+    _may_write(targets, decision, "INSERT", relation, scope)
+    plan = insert_plan(statement.query, targets, relation, scope)
+    return Change(plan, hidden=hidden_names(relation, scope))
 
 
 def insert_plan(query: str | None, targets: list[Column], relation: Relation, scope: Scope) -> Plan:
@@ -221,11 +233,11 @@ def compose_update(statement: Update, relation: Relation, scope: Scope) -> Chang
     Raises:
         UndefinedColumn, PermissionDenied, SyntaxInvalid
     """
-    columns = _columns(relation, [name for name, _ in statement.assignments])
+    columns = _columns(relation, [name for name, _ in statement.assignments], scope)
     if len(set(columns)) != len(columns):
         raise InvalidRequest("a column is assigned twice")
     decision = scope.require(relation, Privilege.UPDATE)
-    _may_write(columns, decision.columns, "UPDATE", relation)
+    _may_write(columns, decision, "UPDATE", relation, scope)
     binder = Binder()
     shadow = Shadow(scope, binder, statement.ctes, statement.sources)
     places = []
@@ -244,8 +256,8 @@ def compose_update(statement: Update, relation: Relation, scope: Scope) -> Chang
         text += f" FROM {shadow.sources()}"
     if where is not None:
         text += f" WHERE {shadow.piece(where)}"
-    check = _read_check(relation, alias, shadow, scope, binder)
-    return Change(as_plan(text, binder, scope), check)
+    check = _check(relation, alias, shadow, scope, binder)
+    return Change(as_plan(text, binder, scope), check, hidden_names(relation, scope))
 
 
 def compose_delete(statement: Delete, relation: Relation, scope: Scope) -> Change:
@@ -265,8 +277,8 @@ def compose_delete(statement: Delete, relation: Relation, scope: Scope) -> Chang
         text += f" USING {shadow.sources()}"
     if where is not None:
         text += f" WHERE {shadow.piece(where)}"
-    check = _read_check(relation, alias, shadow, scope, binder)
-    return Change(as_plan(text, binder, scope), check)
+    check = _check(relation, alias, shadow, scope, binder)
+    return Change(as_plan(text, binder, scope), check, hidden_names(relation, scope))
 
 
 def compose_merge(statement: Merge, relation: Relation, scope: Scope) -> Change:
@@ -280,7 +292,7 @@ def compose_merge(statement: Merge, relation: Relation, scope: Scope) -> Change:
     binder = Binder()
     shadow = Shadow(scope, binder, statement.ctes, statement.source)
     on = shadow.add(statement.on) if statement.on is not None else None
-    parts = [_merge_parts(clause, relation, shadow) for clause in statement.clauses]
+    parts = [_merge_parts(clause, relation, shadow, scope) for clause in statement.clauses]
     shadow.bind()
     alias = statement.alias or relation.name.table
     text = f"{shadow.ctes()}MERGE INTO {TARGET} AS {quote(alias)} USING {shadow.sources()}"
@@ -293,17 +305,18 @@ def compose_merge(statement: Merge, relation: Relation, scope: Scope) -> Change:
         if condition is not None:
             text += f" AND {shadow.piece(condition)}"
         text += " THEN " + _merge_action(clause, columns, [shadow.piece(v) for v in values])
-    check = _read_check(relation, alias, shadow, scope, binder)
-    return Change(as_plan(text, binder, scope), check)
+    check = _check(relation, alias, shadow, scope, binder, statement.using)
+    return Change(as_plan(text, binder, scope), check, hidden_names(relation, scope))
 
 
 def _may_merge(clause: MergeClause, relation: Relation, scope: Scope) -> None:
     if clause.action == "DO NOTHING":
         return
     decision = scope.require(relation, Privilege(clause.action))
-    columns = _columns(relation, clause.columns) if clause.columns else list(relation.columns)
+    named = bool(clause.columns)
+    columns = _columns(relation, clause.columns, scope) if named else list(relation.columns)
     if clause.action != "DELETE":
-        _may_write(columns, decision.columns, clause.action, relation)
+        _may_write(columns, decision, clause.action, relation, scope)
     if not clause.values and clause.action in ("INSERT", "UPDATE"):
         if any(column.type != column.storage_type for column in relation.columns):
             raise StatementNotSupported(
@@ -314,10 +327,10 @@ def _may_merge(clause: MergeClause, relation: Relation, scope: Scope) -> None:
 
 
 def _merge_parts(
-    clause: MergeClause, relation: Relation, shadow: Shadow
+    clause: MergeClause, relation: Relation, shadow: Shadow, scope: Scope
 ) -> tuple[int | None, list[Column], list[int]]:
     condition = shadow.add(clause.condition) if clause.condition is not None else None
-    columns = _columns(relation, clause.columns) if clause.columns else []
+    columns = _columns(relation, clause.columns, scope) if clause.columns else []
     if clause.values and not columns:
         columns = list(relation.columns)
     if len(columns) != len(clause.values):
@@ -347,64 +360,15 @@ def _merge_action(clause: MergeClause, columns: list[Column], values: list[str])
     return clause.action + (" BY NAME" if clause.by_name else "")
 
 
-def _read_check(
-    relation: Relation, alias: str, shadow: Shadow, scope: Scope, binder: Binder
-) -> Plan | None:
-    """Record what is read of the target; refuse what is not granted.
-
-    The expressions of a change read the target as it is, so they need SELECT on what they
-    name (PostgreSQL: UPDATE, "you must also have SELECT privilege on any column whose values
-    are read").
-    """
-    decision = scope.decision(relation, Privilege.SELECT)
-    everything = frozenset(column.name for column in relation.columns)
-    used = columns_read(shadow.tree, alias, everything)
-    if not used:
-        return None
-    binder.bound.read(relation.name, used)
-    if decision.allowed and decision.columns is None:
-        return None
-    granted = tuple(
-        column
-        for column in relation.columns
-        if decision.allowed and decision.columns and column.field_id in decision.columns
-    )
-    names = frozenset(column.name for column in granted)
-    lacking = sorted(used - names)
-    if lacking and not _named_by_sources(shadow):
-        raise PermissionDenied(
-            f"SELECT on {', '.join(lacking)} of {relation.name} is not granted",
-            hint="reading a column in WHERE or SET needs SELECT on it",
-        )
-    return _bind_check(relation, alias, granted, shadow, scope, binder)
-
-
-def _named_by_sources(shadow: Shadow) -> bool:
-    """Whether a column name could as well be one of a source's."""
-    return (shadow.tree.get("from_table") or {}).get("type") not in (None, "EMPTY")
-
-
-def _bind_check(
+def _check(
     relation: Relation,
     alias: str,
-    granted: tuple[Column, ...],
     shadow: Shadow,
     scope: Scope,
     binder: Binder,
-) -> Plan:
-    """A query over the granted columns alone that the engine must be able to bind."""
-    mark = binder.scan(relation)
-    pieces = ", ".join(shadow.pieces) or "1"
-    sources = shadow.sources()
-    target = f"{scan_text(mark, granted)} AS {quote(alias)}"
-    text = f"{shadow.ctes()}SELECT {pieces} FROM {target}"
-    text += f", {sources}" if sources else ""
-    verify(
-        scope.parser.tree(text),
-        relations={*binder.bound.system, *scope.inputs},
-        scans=frozenset(binder.bound.scans),
-    )
-    return as_plan(f"EXPLAIN {text}", binder, scope)
+    using: tuple[str, ...] = (),
+) -> Plan | None:
+    return check_reads(relation, shadow.parts(alias, using), scope, binder)
 
 
 def write_expression(text: str, column: Column) -> str:
@@ -418,15 +382,17 @@ def _default(column: Column) -> str:
     return column.default if column.default is not None else "NULL"
 
 
-def _columns(relation: Relation, names: tuple[str, ...] | list[str]) -> list[Column]:
-    known = {fold(column.name): column for column in relation.columns}
+def _columns(relation: Relation, names: tuple[str, ...] | list[str], scope: Scope) -> list[Column]:
+    """The columns of these names; those that the session may not know of are not there."""
+    visible = scope.known_columns(relation)
+    known = {fold(item.name): item for item in relation.columns if item.name in visible}
     found = []
     for name in names:
         column = known.get(fold(name))
         if column is None:
             from difflib import get_close_matches
 
-            near = get_close_matches(name, [item.name for item in relation.columns], n=2)
+            near = get_close_matches(name, sorted(visible), n=2)
             raise UndefinedColumn(
                 f'column "{name}" of table {relation.name} does not exist',
                 hint=f"did you mean {' or '.join(near)}?" if near else None,
@@ -436,14 +402,21 @@ def _columns(relation: Relation, names: tuple[str, ...] | list[str]) -> list[Col
 
 
 def _may_write(
-    columns: list[Column], allowed: frozenset[int] | None, privilege: str, relation: Relation
+    columns: list[Column],
+    decision: Decision,
+    privilege: str,
+    relation: Relation,
+    scope: Scope,
 ) -> None:
-    if allowed is None:
+    if decision.columns is None:
         return
-    lacking = [column.name for column in columns if column.field_id not in allowed]
+    lacking = [column.name for column in columns if column.field_id not in decision.columns]
     if lacking:
+        known = scope.known_columns(relation)
+        shown = [name if name in known else "further columns" for name in lacking]
         raise PermissionDenied(
-            f"{privilege} on {', '.join(lacking)} of {relation.name} is not granted"
+            f"{privilege} on {', '.join(dict.fromkeys(shown))} of {relation.name} is not granted",
+            hint="name the columns that are granted",
         )
 
 

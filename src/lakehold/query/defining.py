@@ -198,6 +198,10 @@ def _create_view(
     name = scope.table_name(statement.name)
     if not _may_create(name, "view", statement.or_replace, statement.if_not_exists, scope):
         return
+    for reference in table_references(scope.parser.tree(statement.query)):
+        path = (reference.schema, reference.table) if reference.schema else (reference.table,)
+        if scope.table_name(path) == name:
+            raise InvalidDefinition(f"view {name} would stand on itself")
     names = statement.columns or tuple(column for column, _ in described)
     if len(names) != len(described):
         raise InvalidDefinition(

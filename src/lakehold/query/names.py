@@ -79,6 +79,8 @@ def columns_read(tree: object, alias: str, columns: frozenset[str]) -> frozenset
     used: set[str] = set()
     for node in walk(tree):
         kind = node.get("class")
+        if kind == "POSITIONAL_REFERENCE":
+            return columns
         if kind == "STAR":
             relation = node.get("relation_name", "")
             if not relation or fold(relation) == fold(alias):

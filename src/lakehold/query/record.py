@@ -134,6 +134,7 @@ def fingerprint(text: str, parser: DuckDBParser) -> str:
     Two statements that differ in values alone have the same fingerprint.
     """
     parts = []
+    text = text.encode(errors="replace").decode()
     if "\0" not in text and len(text) < 1_000_000:
         for token in parser.tokens(text):
             literal = token.kind in ("string_const", "numeric_const")

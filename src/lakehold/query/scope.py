@@ -54,7 +54,9 @@ class Scope:
 
     def within(self, *, schema: str, roles: frozenset[str], view: TableName) -> Scope:
         """The scope of a view's own query."""
-        return replace(self, schema=schema, roles=roles, views=(*self.views, view))
+        return replace(
+            self, schema=schema, roles=roles, views=(*self.views, view), inputs=frozenset()
+        )
 
     def table_name(self, path: Path) -> TableName:
         """Resolve a dotted name: ``table``, ``schema.table`` or ``lake.schema.table``.
@@ -125,6 +127,17 @@ class Scope:
                 f"{relation.name} TO ROLE …",
             )
         return decision
+
+    def known_columns(self, relation: Relation) -> frozenset[str]:
+        """The names of a relation's columns on which the session has any right."""
+        known: set[int] = set()
+        for privilege in (Privilege.SELECT, Privilege.INSERT, Privilege.UPDATE):
+            decision = self.decision(relation, privilege)
+            if decision.allowed:
+                if decision.columns is None:
+                    return frozenset(column.name for column in relation.columns)
+                known |= decision.columns
+        return frozenset(item.name for item in relation.columns if item.field_id in known)
 
     def schema_id(self, name: str) -> UUID:
         """The identity of a schema that the session may know of.

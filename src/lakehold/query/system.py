@@ -220,14 +220,8 @@ class SystemRelations:
 
 def known_columns(relation: Relation, scope: Scope) -> tuple[Any, ...]:
     """The columns of a relation that a session may know of: those on which it has any right."""
-    known: set[int] = set()
-    for privilege in (Privilege.SELECT, Privilege.INSERT, Privilege.UPDATE):
-        decision = scope.decision(relation, privilege)
-        if decision.allowed:
-            if decision.columns is None:
-                return relation.columns
-            known |= decision.columns
-    return tuple(column for column in relation.columns if column.field_id in known)
+    names = scope.known_columns(relation)
+    return tuple(column for column in relation.columns if column.name in names)
 
 
 _TABLE_TYPE = {"table": "BASE TABLE", "view": "VIEW"}

@@ -9,6 +9,7 @@ from lakehold.catalog.types import schema_json
 from lakehold.errors import InvalidDefinition
 from lakehold.names import TableName, check_name
 from lakehold.query import statements as s
+from lakehold.query.tree import fold
 
 RESERVED = "lakehold."
 """Properties of this prefix are the platform's."""
@@ -73,7 +74,7 @@ def user_properties(properties: tuple[tuple[str, str], ...]) -> dict[str, str]:
     found = {}
     for key, value in properties:
         key = key.replace("_", "-") if key == "format_version" else key
-        if key.startswith(RESERVED):
+        if fold(key).startswith(RESERVED):
             raise InvalidDefinition(f"the property {key} belongs to the platform")
         found[key] = value
     return found

@@ -9,6 +9,7 @@ the PostgreSQL transaction that swaps the pointer.
 from __future__ import annotations
 
 import random
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -21,8 +22,11 @@ from lakehold.errors import (
     CommitConflict,
     InternalError,
     InvalidRequest,
+    InvalidValue,
+    LakeholdError,
     StatementNotSupported,
     StorageFailed,
+    UndefinedObject,
 )
 from lakehold.names import SYSTEM_SCHEMAS
 from lakehold.query import statements as s
@@ -132,7 +136,10 @@ def _change(call: Call, transaction: LakeTransaction, statement: s.Statement | N
         plan, present = check
         _run(call, plan.render(present), system).rows()
     transaction.lock([relation.id])
-    return write(call, transaction, relation, composed.plan, system)
+    try:
+        return write(call, transaction, relation, composed.plan, system)
+    except (InvalidRequest, InvalidValue, UndefinedObject) as error:
+        raise _without_names(error, composed.hidden) from None
 
 
 def write(
@@ -173,6 +180,18 @@ def write(
         finally:
             gateway.bindings.unbind(slot.token)
             gateway.refusal(slot.token)
+
+
+def _without_names(error: LakeholdError, hidden: frozenset[str]) -> LakeholdError:
+    """An error of the engine, unless it tells the name of a column that is hidden."""
+    told = {fold(word) for word in re.findall(r"\w+", f"{error.message} {error.hint or ''}")}
+    if not any(set(re.findall(r"\w+", name)) <= told for name in hidden):
+        return error
+    return type(error)(
+        "the statement names a column that cannot be told from another, or breaks a rule of a "
+        "column that is not granted",
+        hint="write columns as table.column",
+    )
 
 
 def _cannot_match(call: Call, text: str, system: SystemRelations) -> bool:

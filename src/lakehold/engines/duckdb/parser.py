@@ -89,8 +89,10 @@ class DuckDBParser:
         """
         try:
             found = self._cursor().extract_statements(text)
-        except duckdb.Error as error:
+        except duckdb.ParserException as error:
             raise syntax_error(str(error), text) from None
+        except duckdb.Error:  # the parser itself runs a few, such as IMPORT DATABASE
+            raise StatementNotSupported("this statement is not supported") from None
         return [
             StatementText(str(item.type.name), item.query.strip(), frozenset(item.named_parameters))
             for item in found

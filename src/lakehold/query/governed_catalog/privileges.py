@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from lakehold.catalog.relation import Json
 from lakehold.errors import InvalidDefinition, InvalidRequest
 from lakehold.policy import Privilege
+from lakehold.query.tree import fold
 
 REQUIREMENTS = frozenset(
     {
@@ -108,7 +109,7 @@ def check_properties(names: Iterable[object]) -> None:
         InvalidDefinition: naming the property.
     """
     for name in names:
-        if str(name).startswith(_RESERVED):
+        if fold(str(name)).startswith(_RESERVED):
             raise InvalidDefinition(
                 f"the property {name} is the platform's", hint="use SQL to change it"
             )
