@@ -5,9 +5,9 @@ from __future__ import annotations
 import statistics
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,8 +19,8 @@ import pytest
 from audit.statements import KEY, OK, begin
 from lakehold.audit import Ledger, StatementOutcome
 from lakehold.clock import system_clock
-from lakehold.errors import LedgerUnavailable
-from lakehold.state import Database, EmbeddedPostgres, migrate
+from lakehold.errors import CommitUnknown, LedgerUnavailable
+from lakehold.state import Connection, Database, EmbeddedPostgres, migrate
 
 REFUSED = StatementOutcome(status="refused", decision="refused", reason="SELECT is not granted")
 
@@ -63,6 +63,30 @@ def test_record_after_a_commit_of_unknown_outcome_is_not_doubled(
         ledger.record(start, OK, conn)
     ledger.record(start, REFUSED)
     assert [row["status"] for row in ledger.read().read_all().to_pylist()] == ["ok"]
+
+
+@pytest.mark.parametrize("made", [True, False])
+def test_a_commit_of_unknown_outcome_is_tried_again(
+    ledger: Ledger, database: Database, monkeypatch: pytest.MonkeyPatch, made: bool
+) -> None:
+    ticket = ledger.open(None, begin())
+    transaction = database.transaction
+
+    @contextmanager
+    def lost(**options: Any) -> Iterator[Connection]:
+        monkeypatch.setattr(database, "transaction", transaction)
+        with suppress(ZeroDivisionError), transaction(**options) as conn:
+            yield conn
+            if not made:
+                raise ZeroDivisionError
+        raise CommitUnknown("PostgreSQL vanished while it committed")
+
+    monkeypatch.setattr(database, "transaction", lost)
+    ledger.close(ticket, OK)
+    ledger.record(begin(), OK)
+    assert ledger.read().read_all().column("seq").to_pylist() == [2, 1]
+    assert count(database, "opened") == 0
+    assert ledger.verify().ok
 
 
 def test_reused_statement_id_has_a_record_of_its_own(ledger: Ledger) -> None:

@@ -31,7 +31,7 @@ from lakehold.audit.record import (
 )
 from lakehold.audit.store import Conditions, Opened
 from lakehold.clock import Clock
-from lakehold.errors import LakeholdError, LedgerUnavailable
+from lakehold.errors import CommitUnknown, LakeholdError, LedgerUnavailable
 from lakehold.state import REPEATABLE_READ, Connection, Database
 
 log = structlog.get_logger(__name__)
@@ -289,13 +289,7 @@ class Ledger:
         error: BaseException | None = None
         try:
             with store.reaching():
-                left = batch
-                while left:
-                    try:
-                        self._commit(left)
-                        break
-                    except store.RecordedAlready:
-                        left = self._unrecorded(left)
+                self._commit_surely(batch)
         except BaseException as caught:  # each who waits is told
             self._head = None
             error = caught
@@ -304,6 +298,21 @@ class Ledger:
             entry.done = True
         if error is None and self._head is not None:
             self._checkpoint_if_due(self._head)
+
+    def _commit_surely(self, batch: Sequence[_Entry]) -> None:
+        """Commit a batch. What has a record already is left out, so trying again is safe."""
+        left, tries = batch, 2
+        while left:
+            try:
+                self._commit(left)
+                return
+            except store.RecordedAlready:
+                left = self._unrecorded(left)
+            except CommitUnknown:
+                tries -= 1
+                self._head = None
+                if not tries:
+                    raise
 
     def _commit(self, batch: Sequence[_Entry]) -> None:
         """Append records in a transaction of their own; one round trip if the head is known."""
