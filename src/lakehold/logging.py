@@ -16,11 +16,19 @@ from lakehold.settings import Settings
 
 FILE_BYTES = 20 * 1024 * 1024
 FILES = 5
+GUESTS = ("lakehold", "uvicorn", "litestar", "psycopg.pool")
+"""The loggers that are ours in a process that is another's."""
+
 _TOKEN = re.compile(r"lh_[0-9a-f]{32}_[0-9a-f]+")
 
 
-def configure(settings: Settings) -> None:
-    """Send logs to ``dir/log/lakehold.jsonl``, and warnings to standard error."""
+def configure(settings: Settings, *, guest: bool = False) -> None:
+    """Send logs to ``dir/log/lakehold.jsonl``, and warnings to standard error.
+
+    Args:
+        guest: whether this process is another's (``lakehold.open``): then its own logging is
+            left as it is, and nothing of ours goes to standard error.
+    """
     folder = settings.dir / "log"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     level = getattr(logging, settings.log_level.upper())
@@ -52,13 +60,23 @@ def configure(settings: Settings) -> None:
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
+                # Not the one that shows variables: they may hold tokens and people's data.
+                structlog.dev.ConsoleRenderer(
+                    colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+                ),
             ],
         )
     )
-    root = logging.getLogger()
-    root.handlers = [to_file, to_terminal]
-    root.setLevel(level)
+    if guest:
+        for name in GUESTS:
+            logger = logging.getLogger(name)
+            logger.handlers = [to_file]
+            logger.propagate = False
+            logger.setLevel(level)
+    else:
+        root = logging.getLogger()
+        root.handlers = [to_file, to_terminal]
+        root.setLevel(level)
     # The pool's own words about lost connections: the statements say the same, once each.
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
     # Two servers that tell of their start and their end in many words.

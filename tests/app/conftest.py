@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 
 from platform_process import PlatformProcess
+from serving import admin_token, analyst_token, http, schema
+
+__all__ = ["admin_token", "analyst_token", "http", "schema"]
 
 
 @pytest.fixture

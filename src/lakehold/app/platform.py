@@ -84,6 +84,8 @@ class Platform:
     ) -> None:
         self.settings = settings
         self.first_secret: str | None = None
+        self.when_locked: Callable[[], None] = lambda: None
+        """Called once the folder is ours: what writes into it may begin."""
         self._serve = serve
         self._clock = clock
         self._stack = contextlib.ExitStack()
@@ -118,6 +120,7 @@ class Platform:
         with contextlib.ExitStack() as stack:
             self._make_folder()
             stack.enter_context(folder_lock(self.settings.dir))
+            self.when_locked()
             self._parts = self._build(stack)
             if self._serve:
                 self._listen(stack)
