@@ -88,7 +88,7 @@ STATEMENTS = (
     ("snapshots", "SELECT count(*) > 3 FROM {t}.snapshots"),
     ("sql", "SELECT id, name FROM {n}.from_sql ORDER BY id"),
     ("rewrite", "CALL lake.system.rewrite_data_files('{n}.t')"),
-    ("rename", "ALTER TABLE {n}.copy RENAME TO {n}.moved"),
+    ("rename", "ALTER TABLE {n}.copy RENAME TO {s}.moved"),
     ("tables", "SHOW TABLES IN {n}"),
     ("drop", "DROP TABLE {n}.moved PURGE"),
 )
@@ -98,7 +98,7 @@ def main() -> None:
     uri, token, namespace = sys.argv[1:4]
     spark = session(uri, token)
     for name, text in STATEMENTS:
-        statement = text.format(t=f"lake.{namespace}.t", n=f"lake.{namespace}")
+        statement = text.format(t=f"lake.{namespace}.t", n=f"lake.{namespace}", s=namespace)
         try:
             rows = [list(row) for row in spark.sql(statement).collect()]
             print(json.dumps({"name": name, "rows": rows}, default=str), flush=True)
