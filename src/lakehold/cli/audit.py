@@ -38,7 +38,8 @@ def verify(
     if found["ok"]:
         console.print(f"the ledger is whole: {found['records']:,} records", style="green")
         return
-    console.print(f"the ledger is broken at record {found['first_bad']}", style="bold red")
+    where = "" if found["first_bad"] is None else f" at record {found['first_bad']}"
+    console.print(f"the ledger is broken{where}", style="bold red")
     console.print(found["reason"] or "", markup=False)
     raise typer.Exit(EXIT_FAILED)
 

@@ -232,13 +232,21 @@ class Gateway:
         Raises:
             UndefinedObject: if there is none, or it is another's.
         """
-        everyone = ADMIN_ROLE in principal.roles
+        everyone = self.is_administrator(principal)
         return self.statements_running.find(principal, statement_id, everyone=everyone)
 
     def statements(self, principal: Principal) -> list[RunningStatement]:
         """The running statements of a principal; for an administrator, everyone's."""
-        everyone = ADMIN_ROLE in principal.roles
+        everyone = self.is_administrator(principal)
         return self.statements_running.of(principal, everyone=everyone)
+
+    def is_administrator(self, principal: Principal) -> bool:
+        """Whether a principal has the role ``admin``, directly or through another."""
+        if ADMIN_ROLE in principal.roles:
+            return True
+        with self.database.transaction(read_only=True) as connection:
+            facts = self.access.facts(connection)
+        return ADMIN_ROLE in facts.effective_roles(principal.roles)
 
     def close(self, grace_s: float = 5.0) -> None:
         """Stop: running statements get a moment, then they are cancelled."""
@@ -327,7 +335,7 @@ class Gateway:
         """The platform's relations, for one statement."""
 
         def running(scope: Scope) -> list[dict[str, Any]]:
-            everyone = ADMIN_ROLE in scope.session.roles
+            everyone = ADMIN_ROLE in scope.facts.effective_roles(scope.roles)
             found = self.statements_running.of(scope.session.principal, everyone=everyone)
             return [item.describe() for item in found]
 

@@ -97,7 +97,9 @@ def _grant(statement: s.GrantPrivileges, scope: Scope, call: Call) -> None:
         for name, columns in statement.privileges:
             privilege = Privilege(name)
             fields = _fields(relation, columns, privilege)
-            decision = may_grant(scope.facts, scope.roles, privilege, target)
+            decision = may_grant(
+                scope.facts, scope.roles, privilege, target, columns=frozenset(fields)
+            )
             if target.id not in scope.own and not decision.allowed:
                 raise PermissionDenied(
                     f"granting {privilege} on {_shown(statement, relation)} needs OWNERSHIP of "

@@ -95,7 +95,7 @@ def create_application(parts: ServerParts) -> Litestar:
             statement_routes(parts.gateway),
             token_routes(parts.access),
             whoami_routes(),
-            audit_routes(parts.ledger),
+            audit_routes(parts.ledger, parts.gateway),
         ],
     )
 

@@ -8,10 +8,11 @@ import msgspec
 from litestar import Request, Router, get
 
 from lakehold.errors import PermissionDenied
-from lakehold.identity import ADMIN_ROLE, Principal
+from lakehold.identity import Principal
 
 if TYPE_CHECKING:
     from lakehold.audit import Ledger
+    from lakehold.query import Gateway
 
 
 class VerificationAnswer(msgspec.Struct, frozen=True):
@@ -30,12 +31,12 @@ class VerificationAnswer(msgspec.Struct, frozen=True):
     reason: str | None
 
 
-def audit_routes(ledger: Ledger) -> Router:
+def audit_routes(ledger: Ledger, gateway: Gateway) -> Router:
     """``/v1/audit``; for administrators."""
 
     @get("/verify", sync_to_thread=True, summary="Verify the ledger's hash chain")
     def verify(request: Request[Principal, Any, Any]) -> VerificationAnswer:
-        if ADMIN_ROLE not in request.user.roles:
+        if not gateway.is_administrator(request.user):
             raise PermissionDenied("only an administrator may verify the ledger")
         found = ledger.verify()
         return VerificationAnswer(found.ok, found.records, found.first_bad, found.reason)
