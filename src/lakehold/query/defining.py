@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
-from lakehold.catalog import LakeTransaction, Relation
+from lakehold.catalog import LakeTransaction, Pointer, Relation
 from lakehold.engines.duckdb import DuckDBParser
 from lakehold.errors import (
     DuplicateTable,
@@ -22,10 +24,8 @@ from lakehold.query.altering import alter, set_table_properties
 from lakehold.query.changing import insert_plan
 from lakehold.query.execution import Call
 from lakehold.query.names import table_references
-from lakehold.query.planning import Plan
 from lakehold.query.result import Result
 from lakehold.query.scope import Scope
-from lakehold.query.system import SystemRelations
 from lakehold.query.tree import fold, is_expression, walk
 from lakehold.query.verification import check_user_tree
 from lakehold.query.writing import describe_query, in_transaction, write
@@ -51,25 +51,33 @@ def create_table(call: Call) -> Result:
             for column in columns:
                 if column.default is not None:
                     check_default(column.default, column.type, call)
+            replaced = _replaced(name, transaction, scope)
             made = tables.create(transaction, name, columns, statement)
             call.running.writes.add(made.name)
             plan = None
             if statement.query is not None and statement.with_data:
                 plan = insert_plan(statement.query, list(made.columns), made, scope)
-        return None if plan is None else _fill(call, transaction, made, plan, system)
+                if scope.transaction is not None and plan.dependencies.keys() & replaced.keys():
+                    raise StatementNotSupported(
+                        "within a transaction a table cannot be replaced by a query of itself",
+                        hint="do it in a statement alone, or by way of another table",
+                    )
+        if plan is None:
+            return None
+        call.running.reads.update(plan.reads)
+        return write(call, transaction, made, plan, system, replaced)
 
     return in_transaction(call, work)
 
 
-def _fill(
-    call: Call,
-    transaction: LakeTransaction,
-    made: Relation,
-    plan: Plan,
-    system: SystemRelations,
-) -> int:
-    call.running.reads.update(plan.reads)
-    return write(call, transaction, made, plan, system)
+def _replaced(
+    name: TableName, transaction: LakeTransaction, scope: Scope
+) -> Mapping[UUID, Pointer]:
+    """The table that is about to be replaced, as the query that fills the new one reads it."""
+    found = scope.catalog.resolve(scope.connection, [name], transaction=scope.transaction)
+    ids = [relation.id for relation in found.values() if relation.kind == "table"]
+    transaction.lock(ids)
+    return dict(transaction.pointers(ids))
 
 
 def _named(

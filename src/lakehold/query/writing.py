@@ -13,10 +13,12 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
+from uuid import UUID
 
 import pyarrow as pa
 
-from lakehold.catalog import LakeTransaction, Relation
+from lakehold.catalog import LakeTransaction, Pointer, Relation
 from lakehold.engines.duckdb.engine import DuckDBResult
 from lakehold.errors import (
     CommitConflict,
@@ -148,22 +150,27 @@ def write(
     relation: Relation,
     plan: Plan,
     system: SystemRelations,
+    replaced: Mapping[UUID, Pointer] = MappingProxyType({}),
 ) -> int:
     """Run composed text from a writer slot, on the state after the lock.
+
+    Args:
+        replaced: what is read as it was before this statement replaced it.
 
     Raises:
         CommitConflict: if what the plan rests on has changed its structure meanwhile.
     """
     gateway = call.gateway
     present = transaction.pointers([*plan.dependencies, relation.id])
+    read = {**present, **replaced}
     if relation.id not in present or any(
-        identity not in present or present[identity].version != version
+        identity not in read or read[identity].version != version
         for identity, version in plan.dependencies.items()
     ):
         raise CommitConflict("a table changed its structure meanwhile", hint="try again")
     if present[relation.id].version != relation.version:
         raise CommitConflict("the table changed its structure meanwhile", hint="try again")
-    locations = {identity: pointer.metadata_location for identity, pointer in present.items()}
+    locations = {identity: pointer.metadata_location for identity, pointer in read.items()}
     with gateway.engine.writer(SLOT_TIMEOUT_S) as slot:
         gateway.bindings.bind(slot.token, transaction, frozenset({relation.id}))
         try:
