@@ -217,6 +217,20 @@ def test_a_read_whose_server_is_lost_is_not_a_lost_commit(server: EmbeddedPostgr
         database.close()
 
 
+def test_who_holds_a_connection_for_long_is_told_that_it_was_lost(
+    database: Database, conninfo: str
+) -> None:
+    with pytest.raises(StateUnavailable), database.transaction() as connection:
+        pid = connection.info.backend_pid
+        with psycopg.connect(conninfo, autocommit=True) as admin:
+            admin.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+        for _ in range(2):
+            with pytest.raises(StateUnavailable, match="cannot be reached"):
+                connection.execute("SELECT 1")
+        connection.execute("SELECT 1")
+    assert database.check()
+
+
 def test_transactions_that_collide_are_a_conflict(database: Database) -> None:
     with database.transaction() as connection:
         connection.execute("CREATE TABLE kept AS SELECT 1 AS n")
@@ -300,4 +314,7 @@ def test_a_held_lock_is_let_go_with_its_connection(database: Database) -> None:
 
     with database.holding(7, 8):
         assert not is_free()
-    assert is_free()
+    end = time.monotonic() + 10
+    while not is_free():  # the server hears of the end a moment later
+        assert time.monotonic() < end
+        time.sleep(0.02)

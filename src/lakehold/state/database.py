@@ -98,6 +98,7 @@ class Database:
             configure=_configure,
             check=_check,
             name="lakehold",
+            connection_class=_PooledConnection,
             open=False,
         )
         self._pool.open()
@@ -183,6 +184,18 @@ class Database:
     def close(self) -> None:
         """Close all connections."""
         self._pool.close(timeout=5)
+
+
+class _PooledConnection(psycopg.Connection[tuple[Any, ...]]):
+    """Says in our words that it was lost, also to those who hold it for long."""
+
+    def execute(self, *arguments: Any, **options: Any) -> psycopg.Cursor[tuple[Any, ...]]:
+        try:
+            return super().execute(*arguments, **options)
+        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            if self.closed:
+                raise _unreachable() from error
+            raise
 
 
 def translate(error: psycopg.Error) -> LakeholdError:
