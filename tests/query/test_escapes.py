@@ -137,12 +137,17 @@ def _leaks(error: LakeholdError, sql: str, house: House) -> list[str]:
     return found
 
 
+def _rows(house: House) -> list[tuple[object, ...]]:
+    return house.admin.run(f"SELECT CAST(p AS VARCHAR) FROM {house.schema}.people p ORDER BY id")
+
+
 def _attempt(actor: Actor, text: str, house: House) -> None:
     sql = house.fill(text)
-    before = actor.records()
+    before, rows_before = actor.records(), _rows(house)
     with pytest.raises(LakeholdError) as caught:
         rows = actor.run(sql)
         print("ESCAPED", rows)
+    assert _rows(house) == rows_before
     after = actor.records()
     assert after[: len(before)] == before
     assert after[len(before) :] in (["refused"], ["failed"])

@@ -115,7 +115,7 @@ def _refuse_ambiguous(
     """Refuse what the check binds in one way, and the whole table could in another.
 
     - A position, a star or the row as a whole is more on the whole table.
-    - ``target.hidden`` is a field of a source's struct as long as the target has no such column.
+    - ``target.hidden`` is a field of a struct as long as the target has no such column.
     - A bare name that a source has too: MERGE knows the target alone in some of its clauses.
     """
     alias = fold(parts.alias)
@@ -133,9 +133,9 @@ def _refuse_ambiguous(
             names = [fold(part) for part in node["column_names"]]
             if names == [alias] and alias not in known and not whole:
                 raise _needs_all(relation)
-            for before, name in pairwise(names):
-                if before == alias and name in hidden:
-                    raise _undefined(name)
+            doubtful = parts.sources or alias in known
+            if doubtful and any(a == alias and b in hidden for a, b in pairwise(names)):
+                raise _undefined(node["column_names"][-1])
     if parts.sources:
         for node in _inner(parts.expressions):
             if node.get("class") == "COLUMN_REF" and fold(node["column_names"][0]) in hidden:
