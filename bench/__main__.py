@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable
 
 from bench import latency, streaming, tpch
-from bench.platform import Server, machine
 from bench.report import Report, write
+from bench.server import Server, machine
 
 BENCHMARKS: dict[str, Callable[[Server, argparse.Namespace], Report]] = {
     "tpch": tpch.run,

@@ -7,8 +7,8 @@ import threading
 import time
 from collections.abc import Callable
 
-from bench.platform import Server
 from bench.report import Report, median, ms, share
+from bench.server import Server
 
 READS = 300
 WRITES = 60

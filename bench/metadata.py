@@ -16,8 +16,8 @@ from pydantic import TypeAdapter
 from pyiceberg.table.metadata import TableMetadataUtil
 from pyiceberg.table.update import TableUpdate, update_table_metadata
 
-from bench.platform import machine
 from bench.report import Report, median, ratio
+from bench.server import machine
 from lakehold.catalog.metadata import apply_updates, finish_commit, new_table_metadata
 from lakehold.catalog.types import schema_json
 

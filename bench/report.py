@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench.platform import machine
+from bench.server import machine
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import time
 
-from bench.platform import Server
 from bench.report import Report
+from bench.server import Server
 
 ROWS = 10_000_000
 
