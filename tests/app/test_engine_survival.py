@@ -45,14 +45,14 @@ EMPTY_CHANGES = [
     "WHEN MATCHED THEN UPDATE SET a = 2",
     "MERGE INTO {t} USING (SELECT 99 x) s ON s.x = t.a "
     "WHEN MATCHED AND false THEN UPDATE SET a = 2",
-    "MERGE INTO {t} USING (SELECT 1 x) s ON s.x = t.a "
-    "WHEN MATCHED AND false THEN UPDATE SET a = 2",
+    "MERGE INTO {t} USING (SELECT 1 x) s ON s.x = t.a WHEN MATCHED AND false THEN UPDATE SET a = 2",
     "MERGE INTO {t} USING {empty} s ON s.a = t.a WHEN MATCHED THEN DELETE",
     "MERGE INTO {empty} USING (SELECT 1 x WHERE false) s ON s.x = empty.a "
     "WHEN MATCHED THEN UPDATE SET a = 2 WHEN NOT MATCHED THEN INSERT VALUES (s.x, 'x')",
     "MERGE INTO {empty} USING {t} s ON s.a = empty.a WHEN MATCHED THEN UPDATE SET a = 2",
-    "MERGE INTO {t} USING {empty} s ON s.a = t.a WHEN MATCHED THEN UPDATE SET b = 'x' "
-    "WHEN NOT MATCHED BY SOURCE AND false THEN UPDATE SET b = 'y'",
+    "MERGE INTO {t} USING {t} s ON s.a = t.a AND false WHEN MATCHED THEN UPDATE SET b = 'x'",
+    "WITH c AS MATERIALIZED (SELECT a FROM {t}) "
+    "UPDATE {t} SET a = c.a FROM c WHERE c.a = t.a AND false",
 ]
 
 
@@ -111,17 +111,37 @@ def test_parameters_that_make_a_change_find_nothing_are_as_harmless(platform, db
         assert platform.parts.engine._instance is instance, text
 
 
-def test_conditional_actions_of_a_merge_without_matches_still_insert(db, schema):
+@pytest.mark.parametrize("source", ["(SELECT 7 AS x)", "(SELECT a + 6 AS x FROM {s}.one)",
+                                    "(SELECT a + 6 AS x FROM {s}.one, (SELECT 1 AS one))"])  # fmt: skip
+@pytest.mark.parametrize("values", [None, ["n"]])
+@pytest.mark.parametrize("target", ["t", "empty"])
+def test_a_merge_that_can_match_nothing_still_inserts(platform, db, schema, source, values, target):
+    instance = platform.parts.engine._instance
+    db.execute(f"CREATE TABLE {schema}.one AS SELECT 1 AS a")
+    updated, inserted = ("'n'", "'n'") if values is None else ("?", "'n'")
     done = db.execute(
-        f"MERGE INTO {schema}.empty USING {schema}.t s ON s.a = empty.a "
-        "WHEN MATCHED THEN UPDATE SET b = 'x' WHEN NOT MATCHED THEN INSERT VALUES (s.a, s.b)"
-    )
-    assert done.rowcount == 3
-    done = db.execute(
-        f"MERGE INTO {schema}.t USING (SELECT 7 x) s ON s.x = t.a AND false "
-        "WHEN MATCHED THEN UPDATE SET b = 'x' WHEN NOT MATCHED THEN INSERT VALUES (s.x, 'n')"
+        f"MERGE INTO {schema}.{target} USING {source.format(s=schema)} s "
+        f"ON s.x = {target}.a AND false "
+        f"WHEN MATCHED THEN UPDATE SET b = {updated} "
+        f"WHEN NOT MATCHED THEN INSERT VALUES (s.x, {inserted})",
+        values,
     )
     assert done.rowcount == 1
+    assert db.execute(f"SELECT b FROM {schema}.{target} WHERE a = 7").fetchall() == [("n",)]
+    assert platform.parts.engine._instance is instance
+
+
+def test_a_merge_from_a_table_beside_a_row_updates_and_inserts(platform, db, schema):
+    instance = platform.parts.engine._instance
+    done = db.execute(
+        f"MERGE INTO {schema}.t USING (SELECT a + 1 AS x, one FROM {schema}.t, (SELECT 1 AS one)) s "
+        "ON s.x = t.a WHEN MATCHED THEN UPDATE SET b = ? WHEN NOT MATCHED THEN INSERT VALUES (x, ?)",
+        ["u", "n"],
+    )
+    assert done.rowcount == 3
+    found = db.execute(f"SELECT a, b FROM {schema}.t ORDER BY a").fetchall()
+    assert found == [(1, "a"), (2, "u"), (3, "u"), (4, "n")]
+    assert platform.parts.engine._instance is instance
 
 
 def test_changes_in_partitioned_and_pruned_tables_live(platform, db, schema):

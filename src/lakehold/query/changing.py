@@ -23,6 +23,7 @@ from lakehold.errors import (
 from lakehold.names import quote
 from lakehold.policy import Decision, Privilege
 from lakehold.query.binding import Binder, expression_text, read_expression
+from lakehold.query.emptiness import Spare
 from lakehold.query.planning import Plan, as_plan
 from lakehold.query.scope import Scope
 from lakehold.query.statements import Delete, Insert, Merge, MergeClause, Update
@@ -44,11 +45,13 @@ class Change:
         check: a query to bind (not run) first, where the session may not read the whole
             target: it fails on a column that is not granted.
         hidden: names of columns of the target that no answer may tell, in lower case.
+        spare: for a change that the engine must not run if it reads nothing of the target.
     """
 
     plan: Plan
     check: Plan | None = None
     hidden: frozenset[str] = frozenset()
+    spare: Spare | None = None
 
 
 class Shadow:
@@ -252,12 +255,16 @@ def compose_update(statement: Update, relation: Relation, scope: Scope) -> Chang
         for column, place in zip(columns, places, strict=True)
     )
     text = f"{shadow.ctes()}UPDATE {TARGET} AS {quote(alias)} SET {assignments}"
+    probe = f"FROM {TARGET} AS {quote(alias)}"
     if statement.sources:
         text += f" FROM {shadow.sources()}"
+        probe += f", {shadow.sources()}"
     if where is not None:
         text += f" WHERE {shadow.piece(where)}"
+        probe += f" WHERE {shadow.piece(where)}"
     check = _check(relation, alias, shadow, scope, binder)
-    return Change(as_plan(text, binder, scope), check, hidden_names(relation, scope))
+    spare = Spare(shadow.ctes(), probe)
+    return Change(as_plan(text, binder, scope), check, hidden_names(relation, scope), spare)
 
 
 def compose_delete(statement: Delete, relation: Relation, scope: Scope) -> Change:
@@ -295,18 +302,27 @@ def compose_merge(statement: Merge, relation: Relation, scope: Scope) -> Change:
     parts = [_merge_parts(clause, relation, shadow, scope) for clause in statement.clauses]
     shadow.bind()
     alias = statement.alias or relation.name.table
-    text = f"{shadow.ctes()}MERGE INTO {TARGET} AS {quote(alias)} USING {shadow.sources()}"
     if on is not None:
-        text += f" ON {shadow.piece(on)}"
+        joined = f" ON {shadow.piece(on)}"
     else:
-        text += f" USING ({', '.join(quote(name) for name in statement.using)})"
+        joined = f" USING ({', '.join(quote(name) for name in statement.using)})"
+    text = f"{shadow.ctes()}MERGE INTO {TARGET} AS {quote(alias)} USING {shadow.sources()}{joined}"
+    rest, head = "", text
     for clause, (condition, columns, values) in zip(statement.clauses, parts, strict=True):
-        text += f" WHEN {clause.match}"
+        when = f" WHEN {clause.match}"
         if condition is not None:
-            text += f" AND {shadow.piece(condition)}"
-        text += " THEN " + _merge_action(clause, columns, [shadow.piece(v) for v in values])
+            when += f" AND {shadow.piece(condition)}"
+        when += " THEN " + _merge_action(clause, columns, [shadow.piece(v) for v in values])
+        text += when
+        rest += when if clause.match in ("NOT MATCHED", "NOT MATCHED BY TARGET") else ""
     check = _check(relation, alias, shadow, scope, binder, statement.using)
-    return Change(as_plan(text, binder, scope), check, hidden_names(relation, scope))
+    probe = f"FROM {TARGET} AS {quote(alias)}"
+    if not any(clause.match.endswith("BY SOURCE") for clause in statement.clauses):
+        probe += f" JOIN {shadow.sources()}{joined}"
+    spare = Spare(shadow.ctes(), probe, head + rest if rest else "")
+    updates = any(clause.action == "UPDATE" for clause in statement.clauses)
+    plan = as_plan(text, binder, scope)
+    return Change(plan, check, hidden_names(relation, scope), spare if updates else None)
 
 
 def _may_merge(clause: MergeClause, relation: Relation, scope: Scope) -> None:

@@ -40,6 +40,7 @@ from lakehold.query.changing import (
     compose_merge,
     compose_update,
 )
+from lakehold.query.emptiness import Spare, effective
 from lakehold.query.execution import Call
 from lakehold.query.planning import Plan, plan_query
 from lakehold.query.reading import pointers
@@ -139,7 +140,7 @@ def _change(call: Call, transaction: LakeTransaction, statement: s.Statement | N
         _run(call, plan.render(present), system).rows()
     transaction.lock([relation.id])
     try:
-        return write(call, transaction, relation, composed.plan, system)
+        return write(call, transaction, relation, composed.plan, system, spare=composed.spare)
     except (InvalidRequest, InvalidValue, UndefinedObject) as error:
         raise _without_names(error, composed.hidden) from None
 
@@ -151,11 +152,13 @@ def write(
     plan: Plan,
     system: SystemRelations,
     replaced: Mapping[UUID, Pointer] = MappingProxyType({}),
+    spare: Spare | None = None,
 ) -> int:
     """Run composed text from a writer slot, on the state after the lock.
 
     Args:
         replaced: what is read as it was before this statement replaced it.
+        spare: what to do if nothing of the target is read.
 
     Raises:
         CommitConflict: if what the plan rests on has changed its structure meanwhile.
@@ -175,10 +178,17 @@ def write(
         gateway.bindings.bind(slot.token, transaction, frozenset({relation.id}))
         try:
             target = f'{slot.catalog}.tables."{relation.id}"'
-            text = plan.render(locations).replace(TARGET, target, 1)
-            if _cannot_match(call, text, system):
-                return 0
-            return _run(call, text, system).affected()
+
+            def render(text: str) -> str:
+                return replace(plan, text=text).render(locations).replace(TARGET, target, 1)
+
+            text = effective(
+                render(plan.text),
+                spare.changed(render) if spare else None,
+                lambda query: _run(call, query, system).rows(),
+                call.parameters or (),
+            )
+            return _run(call, text, system).affected() if text is not None else 0
         except (StorageFailed, InvalidRequest, InternalError) as error:
             refusal = gateway.refusal(slot.token)
             if refusal is not None:
@@ -199,18 +209,6 @@ def _without_names(error: LakeholdError, hidden: frozenset[str]) -> LakeholdErro
         "column that is not granted",
         hint="write columns as table.column",
     )
-
-
-def _cannot_match(call: Call, text: str, system: SystemRelations) -> bool:
-    """Whether the engine's plan of an UPDATE or MERGE reads nothing of the target.
-
-    DuckDB-Iceberg 1.5.5 fails with an internal error, and the whole instance with it, on a
-    change whose plan is empty (``UPDATE … WHERE false``); EXPLAIN of it is safe.
-    """
-    if not ("UPDATE" in text and text.lstrip().startswith(("UPDATE", "MERGE", "WITH"))):
-        return False
-    plan = _run(call, f"EXPLAIN {text}", system).rows()
-    return "ICEBERG_SCAN" not in " ".join(str(row[1]) for row in plan)
 
 
 def _run(call: Call, text: str, system: SystemRelations) -> DuckDBResult:
