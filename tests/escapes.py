@@ -372,6 +372,8 @@ SHAPES = [
     'SELECT "never closed',
     "SELECT $$never closed",
     "SELECT (((",
+    "SELECT 1e400",
+    "SELECT 1e99999 FROM salaries",
     "SELECT " + "(" * 10_000 + "1" + ")" * 10_000,
     "SELECT " + "[" * 10_000 + "]" * 10_000,
     "SELECT " + "NOT " * 20_000 + "hush FROM people",

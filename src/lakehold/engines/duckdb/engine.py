@@ -104,6 +104,7 @@ class _Instance:
     def _new_cursor(self) -> duckdb.DuckDBPyConnection:
         """A cursor with its own settings, made before the instance is locked."""
         cursor = self.database.cursor()
+        cursor.execute("SET TimeZone = 'UTC'")  # a cursor does not take it from its parent
         cursor.execute("SET enable_progress_bar = true")
         cursor.execute("SET enable_progress_bar_print = false")
         return cursor

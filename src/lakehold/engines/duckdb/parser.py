@@ -134,6 +134,7 @@ class DuckDBParser:
 
     def text(self, tree: Tree) -> str:
         """Write a tree of ``tree`` back as SQL."""
+        self._keep_doubles(tree)
         document = msgspec.json.encode({"error": False, "statements": [tree]}).decode()
         try:
             row = (
@@ -148,13 +149,34 @@ class DuckDBParser:
         assert row is not None
         return str(row[0])
 
+    def _keep_doubles(self, tree: Tree) -> None:
+        """``1e3`` is a DOUBLE and is written back as ``1000.0``, which is a DECIMAL: cast it."""
+        stack: list[Any] = [tree]
+        while stack:
+            item = stack.pop()
+            if isinstance(item, list):
+                stack.extend(item)
+            elif isinstance(item, dict):
+                value = item.get("value")
+                if item.get("class") == "CONSTANT" and isinstance(value, dict):
+                    if value["type"]["id"] == "DOUBLE" and isinstance(value.get("value"), float):
+                        cast = self._serialize(f"SELECT CAST('{value['value']!r}' AS DOUBLE)")
+                        new = cast["statements"][0]["node"]["select_list"][0]
+                        item |= {**new, "alias": item["alias"]}
+                        del item["value"]
+                else:
+                    stack.extend(item.values())
+
     def _serialize(self, text: str) -> Tree:
         try:
             row = self._cursor().execute("SELECT json_serialize_sql(?)", [text]).fetchone()
         except duckdb.Error as error:
             raise syntax_error(str(error), text) from None
         assert row is not None
-        parsed: Tree = msgspec.json.decode(row[0])
+        try:
+            parsed: Tree = msgspec.json.decode(row[0])
+        except msgspec.DecodeError:
+            raise SyntaxInvalid("a number is out of range") from None
         if not parsed["error"]:
             return parsed
         message = str(parsed.get("error_message", "the statement cannot be parsed"))
