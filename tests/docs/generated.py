@@ -191,7 +191,7 @@ def routes() -> str:
     document = openapi()
     lines = _table("method", "path", "what it does", "parameters")
     for path, operations in document["paths"].items():
-        for method, operation in operations.items():
+        for method, operation in sorted(operations.items()):
             names = [
                 f"`{item['name']}`"
                 for item in operation.get("parameters", [])

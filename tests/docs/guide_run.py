@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from docs.markdown import Block, matches
-
 from lakehold.cli.shell import Settings, Shell
 from lakehold.client import Connection, connect
 

@@ -85,7 +85,9 @@ def matches(shown: str, printed: str) -> bool:
 
 def links(path: Path) -> list[str]:
     """The targets of a page's links, without those in code."""
-    text = re.sub(r"^```.*?^```", "", path.read_text(encoding="utf-8"), flags=re.M | re.S)
+    text = re.sub(
+        r"^```.*?^```", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL
+    )
     return _LINK.findall(re.sub(r"`[^`\n]*`", "", text))
 
 

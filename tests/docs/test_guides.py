@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from docs.guide_run import GuideRun
 from docs.markdown import GUIDES, blocks, matches
-
 from lakehold.app import Platform
 from lakehold.cli.profiles import Profile, Profiles
 from lakehold.settings import Settings
