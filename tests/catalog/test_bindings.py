@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from tests.catalog.lake import create
 
 from lakehold.catalog import Catalog, WriteBindings
+from tests.catalog.lake import create
 
 
 def test_a_token_reaches_its_own_transaction_only(catalog: Catalog) -> None:

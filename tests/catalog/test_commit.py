@@ -8,7 +8,6 @@ from typing import Any
 
 import psycopg
 import pytest
-from tests.catalog.lake import NUMBERS, create, find, name, set_property
 
 from lakehold.catalog import Catalog, TransactionState, commit
 from lakehold.errors import (
@@ -24,6 +23,7 @@ from lakehold.errors import (
 )
 from lakehold.state import Connection, Database
 from lakehold.storage import ObjectStore
+from tests.catalog.lake import NUMBERS, create, find, name, set_property
 
 
 def metadata_files(store: ObjectStore) -> set[str]:

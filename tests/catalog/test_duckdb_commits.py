@@ -10,13 +10,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tests.catalog.lake import create, find
 
 from lakehold.catalog import Catalog, Relation, WriteBindings
 from lakehold.engines.duckdb import DuckDBEngine, EngineLimits
 from lakehold.server.engine_port import EnginePort
 from lakehold.state import Database
 from lakehold.storage import ObjectStore
+from tests.catalog.lake import create, find
 
 
 class Writer:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection
 
 import pytest
-from tests.catalog.lake import append, create, name, opened, rows
 
 from lakehold.catalog import Catalog
 from lakehold.errors import InvalidDefinition
 from lakehold.storage import LocalStore, ObjectStore
+from tests.catalog.lake import append, create, name, opened, rows
 
 
 def test_invariant_4_every_file_of_a_commit_is_synced_before_it(

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.catalog.lake import NUMBERS, create, name
 
 from lakehold.catalog import Catalog
 from lakehold.errors import InvalidDefinition
 from lakehold.storage import ObjectStore
+from tests.catalog.lake import NUMBERS, create, name
 
 OUTSIDE = ["{root}/elsewhere/x", "{folder}/../x", "{folder}2/x", "/etc/passwd", "s3://b/x"]
 

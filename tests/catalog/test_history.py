@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from tests.catalog.lake import append, create, find
 
 from lakehold.catalog import Catalog
 from lakehold.catalog.history import columns_at, snapshot_at
 from lakehold.errors import InvalidParameter, UndefinedObject
 from lakehold.state import Database
+from tests.catalog.lake import append, create, find
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 

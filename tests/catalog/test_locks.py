@@ -8,7 +8,6 @@ from threading import Event, Thread
 from uuid import uuid4
 
 import pytest
-from tests.catalog.lake import create, find, set_property
 
 from lakehold.catalog import Catalog
 from lakehold.catalog.locks import WriterQueues
@@ -16,6 +15,7 @@ from lakehold.clock import system_clock
 from lakehold.errors import CommitConflict, LockTimeout, StatementCancelled
 from lakehold.state import Database
 from lakehold.storage import ObjectStore
+from tests.catalog.lake import create, find, set_property
 
 
 def test_eight_writers_of_one_table_all_succeed(catalog: Catalog, database: Database) -> None:

@@ -9,7 +9,6 @@ from uuid import UUID
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.catalog.lake import NUMBERS, set_property
 
 from lakehold.catalog import Catalog, LakeTransaction, Savepoint
 from lakehold.errors import (
@@ -22,6 +21,7 @@ from lakehold.errors import (
 )
 from lakehold.names import TableName
 from lakehold.state import Database
+from tests.catalog.lake import NUMBERS, set_property
 
 _runs = itertools.count()
 

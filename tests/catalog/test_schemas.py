@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from tests.catalog.lake import create, find, name
 
 from lakehold.catalog import Catalog
 from lakehold.errors import (
@@ -14,6 +13,7 @@ from lakehold.errors import (
     UndefinedSchema,
 )
 from lakehold.state import Database
+from tests.catalog.lake import create, find, name
 
 
 def test_the_schema_main_is_there_from_the_start(catalog: Catalog, database: Database) -> None:

@@ -7,8 +7,6 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tests import seaweedfs
-from tests.catalog.lake import NUMBERS, append, create, find, name, opened, rows
 
 from lakehold.catalog import Catalog
 from lakehold.catalog.sweep import references
@@ -16,6 +14,8 @@ from lakehold.clock import system_clock
 from lakehold.errors import StorageFailed
 from lakehold.state import Database
 from lakehold.storage import ObjectStore, S3Store, open_store
+from tests import seaweedfs
+from tests.catalog.lake import NUMBERS, append, create, find, name, opened, rows
 
 LONG_AGO = timedelta(days=10)
 OLD_ENOUGH = timedelta(days=3)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from tests.catalog.lake import NUMBERS, create, find, name, set_property
 
 from lakehold.catalog import Catalog, Touched
 from lakehold.errors import (
@@ -15,6 +14,7 @@ from lakehold.errors import (
 )
 from lakehold.state import Database
 from lakehold.storage import ObjectStore
+from tests.catalog.lake import NUMBERS, create, find, name, set_property
 
 
 def test_a_transaction_with_a_snapshot_sees_one_moment(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from tests.catalog.lake import NUMBERS, create, find, name
 
 from lakehold.catalog import Catalog, ViewDefinition
 from lakehold.errors import DuplicateTable
 from lakehold.state import Database
+from tests.catalog.lake import NUMBERS, create, find, name
 
 
 def test_a_view_keeps_its_text_its_rights_and_its_columns(

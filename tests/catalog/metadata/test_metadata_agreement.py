@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 from pyiceberg.table.metadata import TableMetadataUtil
 from pyiceberg.table.update import TableUpdate, update_table_metadata
+
+from lakehold.catalog.metadata import apply_updates, finish_commit
 from tests.catalog.metadata.tables import (
     NOW_MS,
     PLACE,
@@ -27,8 +29,6 @@ from tests.catalog.metadata.tables import (
     table,
     to_main,
 )
-
-from lakehold.catalog.metadata import apply_updates, finish_commit
 
 UPDATES = TypeAdapter(tuple[TableUpdate, ...])
 LOOSE = ("last-updated-ms", "snapshot-log", "snapshots", "metadata-log", "partition-statistics")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from tests.catalog.metadata.tables import NOW_MS, PLACE, UUID, column, list_of, struct
 
 from lakehold.catalog.metadata import (
     new_table_metadata,
@@ -13,6 +12,7 @@ from lakehold.catalog.metadata import (
     sort_texts,
 )
 from lakehold.errors import InvalidDefinition
+from tests.catalog.metadata.tables import NOW_MS, PLACE, UUID, column, list_of, struct
 
 SCHEMA = struct(
     column(1, "id"),

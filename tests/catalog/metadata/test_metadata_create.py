@@ -10,6 +10,8 @@ from pyiceberg.partitioning import PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.table.metadata import TableMetadataUtil, new_table_metadata
 from pyiceberg.table.sorting import SortOrder
+
+from lakehold.errors import InvalidDefinition
 from tests.catalog.metadata.tables import (
     NOW_MS,
     PLACE,
@@ -21,8 +23,6 @@ from tests.catalog.metadata.tables import (
     struct,
     table,
 )
-
-from lakehold.errors import InvalidDefinition
 
 SCATTERED = struct(
     column(10, "a", struct(column(11, "x", "int"), column(12, "y", list_of(13, "int")))),

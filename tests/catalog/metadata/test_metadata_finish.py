@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+
+from lakehold.catalog.metadata import finish_commit
 from tests.catalog.metadata.tables import (
     NOW_MS,
     Json,
@@ -12,8 +14,6 @@ from tests.catalog.metadata.tables import (
     to_main,
     with_rows,
 )
-
-from lakehold.catalog.metadata import finish_commit
 
 
 def finish(base: Json, new: Json, now_ms: int = NOW_MS, place: str = "/m/1.json") -> Json:

@@ -7,12 +7,12 @@ from typing import Any
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tests.catalog.metadata.tables import NOW_MS, TRIPS, Json, appended, table, with_rows
-from tests.catalog.metadata.test_metadata_requirements import FAILING, HOLDING
-from tests.catalog.metadata.test_metadata_views import replaced, sql, view
 
 from lakehold.catalog.metadata import apply_updates, apply_view_updates, check_requirements
 from lakehold.errors import LakeholdError
+from tests.catalog.metadata.tables import NOW_MS, TRIPS, Json, appended, table, with_rows
+from tests.catalog.metadata.test_metadata_requirements import FAILING, HOLDING
+from tests.catalog.metadata.test_metadata_views import replaced, sql, view
 
 BY_DAY = {"fields": [{"source-id": 2, "transform": "day", "name": "d", "field-id": 1000}]}
 KEY = {"source-id": 1, "transform": "identity", "direction": "asc", "null-order": "nulls-last"}

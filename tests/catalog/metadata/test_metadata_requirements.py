@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.catalog.metadata.tables import UUID, Json, apply, table, with_rows
 
 from lakehold.catalog.metadata import check_requirements
 from lakehold.errors import CommitConflict, InvalidRequest
+from tests.catalog.metadata.tables import UUID, Json, apply, table, with_rows
 
 
 def ref(name: str, number: int | None) -> Json:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+
+from lakehold.errors import InvalidDefinition
 from tests.catalog.metadata.tables import (
     TRIPS,
     Json,
@@ -13,8 +15,6 @@ from tests.catalog.metadata.tables import (
     table,
     with_rows,
 )
-
-from lakehold.errors import InvalidDefinition
 
 COLUMNS: list[Json] = TRIPS["fields"]
 WITHOUT_FARE = [item for item in COLUMNS if item["id"] != 4]

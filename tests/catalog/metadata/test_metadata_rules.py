@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
+from lakehold.errors import InvalidDefinition
 from tests.catalog.metadata.tables import (
     TRIPS,
     Json,
@@ -19,8 +21,6 @@ from tests.catalog.metadata.tables import (
     to_main,
     with_rows,
 )
-
-from lakehold.errors import InvalidDefinition
 
 FIELDS = TRIPS["fields"]
 BY_DAY = {"fields": [{"source-id": 2, "transform": "day", "name": "departed_day"}]}

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 from pyiceberg.table.metadata import TableMetadataUtil, TableMetadataV3
+
+from lakehold.errors import CommitConflict, InvalidDefinition, InvalidRequest
 from tests.catalog.metadata.tables import (
     NOW_MS,
     PLACE,
@@ -23,8 +25,6 @@ from tests.catalog.metadata.tables import (
     to_main,
     with_rows,
 )
-
-from lakehold.errors import CommitConflict, InvalidDefinition, InvalidRequest
 
 V3 = {"format-version": "3"}
 

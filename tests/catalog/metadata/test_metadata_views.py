@@ -6,7 +6,6 @@ import copy
 from typing import Any
 
 import pytest
-from tests.catalog.metadata.tables import NOW_MS, PLACE, UUID, Json, column, struct
 
 from lakehold.catalog.metadata import (
     apply_view_updates,
@@ -14,6 +13,7 @@ from lakehold.catalog.metadata import (
     new_view_metadata,
 )
 from lakehold.errors import CommitConflict, InvalidDefinition, InvalidRequest
+from tests.catalog.metadata.tables import NOW_MS, PLACE, UUID, Json, column, struct
 
 SHAPE = struct(column(1, "x"))
 
