@@ -32,7 +32,9 @@ def check_name(name: str, what: str = "name") -> str:
     if not name:
         raise InvalidName(f"a {what} cannot be empty")
     if len(name) > NAME_LENGTH_MAX:
-        raise InvalidName(f"a {what} has at most {NAME_LENGTH_MAX} characters, this has {len(name)}")
+        raise InvalidName(
+            f"a {what} has at most {NAME_LENGTH_MAX} characters, this has {len(name)}"
+        )
     if any(ord(c) < 32 or ord(c) == 127 for c in name):
         raise InvalidName(f"a {what} cannot hold control characters: {name!r}")
     return name
