@@ -39,8 +39,8 @@ class Actor:
         """The status of every ledger record of one statement."""
         with self.platform.parts.database.transaction() as connection:
             rows = connection.execute(
-                "SELECT status FROM audit.ledger WHERE record::jsonb ->> 'id' = %s",
-                (str(statement_id),),
+                "SELECT status FROM audit.ledger WHERE strpos(record, %s) > 0 ORDER BY seq",
+                (f'"statement_id":"{statement_id}"',),
             ).fetchall()
         return [row[0] for row in rows]
 

@@ -182,7 +182,12 @@ class Gateway:
         Raises:
             LakeholdError: what is wrong. Whatever happens, there is one ledger record.
         """
-        running = self._accept(session, sql, timeout_s, statement_id)
+        running = RunningStatement(statement_id or uuid.uuid4(), session, sql, self.clock())
+        try:
+            self._accept(running, timeout_s)
+        except LakeholdError as error:
+            self.recorder.failed(running, error)
+            raise
         state = self.sessions.of(session)
         try:
             running.state = "running"
@@ -359,19 +364,15 @@ class Gateway:
                 f"role {', '.join(sorted(lacking))} is not granted to {principal.name}"
             )
 
-    def _accept(
-        self, session: Session, sql: str, timeout_s: float | None, statement_id: UUID | None
-    ) -> RunningStatement:
+    def _accept(self, running: RunningStatement, timeout_s: float | None) -> None:
         if timeout_s is not None and not timeout_s > 0:
             raise InvalidRequest("a timeout is a positive number of seconds")
         if self.statements_running.count >= self._statements_max:
             raise TooManyRequests(
                 f"{self._statements_max} statements are running already", retry_after_s=1
             )
-        running = RunningStatement(statement_id or uuid.uuid4(), session, sql, self.clock())
-        limit_s = min(timeout_s or session.limits.time_s, session.limits.time_s)
-        self.statements_running.start(running, limit_s)
-        return running
+        most_s = running.session.limits.time_s
+        self.statements_running.start(running, min(timeout_s or most_s, most_s))
 
     def _parse(self, sql: str, session: Session) -> Statement:
         size = len(sql.encode(errors="replace"))
