@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from lakehold.errors import LakeholdError
+from lakehold.errors import LakeholdError, StorageFailed
 from lakehold.settings import FILE, Settings, load_settings
 
 START_TIMEOUT_S = 120.0
@@ -45,12 +45,13 @@ def up(
     from lakehold.app import Platform
     from lakehold.logging import configure
 
-    configure(settings)
     console = Console(highlight=False)
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
-    with Platform(settings) as platform:
+    platform = Platform(settings)
+    platform.when_locked = lambda: configure(settings)
+    with platform:
         secret = platform.first_secret
         if reset_admin:
             secret = platform.parts.access.reset_bootstrap()
@@ -79,7 +80,11 @@ def _detach(settings: Settings, reset_admin: bool) -> None:
         typer.echo(f"a platform runs in {settings.dir} already", err=True)
         raise typer.Exit(1)
     log = settings.dir / "up.log"
-    settings.dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        settings.dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        log.touch(mode=0o600)
+    except OSError as error:
+        raise StorageFailed(f"{settings.dir} cannot be written: {error.strerror}") from None
     command = [sys.executable, "-m", "lakehold.cli", "up", "--dir", str(settings.dir)]
     command += ["--host", settings.http_host, "--port", str(settings.http_port)]
     command += ["--reset-admin"] if reset_admin else []

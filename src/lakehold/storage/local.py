@@ -11,14 +11,19 @@ import uuid
 from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 
+import structlog
+
 from lakehold.errors import InvalidDefinition, ObjectExists, ObjectMissing, StorageFailed
 from lakehold.storage.location import FILE_SCHEME, local_path, segments
 from lakehold.storage.store import ObjectInfo
+
+log = structlog.get_logger(__name__)
 
 _TEMPORARY = ".lakehold-partial-"
 _NO_HARD_LINKS = frozenset(
     {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 )
+_READING = frozenset({"read", "look at", "list"})
 
 
 class LocalStore:
@@ -28,8 +33,12 @@ class LocalStore:
         self._scheme = FILE_SCHEME if root.startswith(FILE_SCHEME) else ""
         path = local_path(root).rstrip("/")
         segments(path, root)
-        with _storage_errors("make", root):
+        try:
             os.makedirs(path, exist_ok=True)
+        except OSError as error:
+            raise StorageFailed(
+                f"the warehouse {root} cannot be made: {error.strerror}", hint=_hint(error.errno)
+            ) from None
         self._path = path
         self._real = os.path.realpath(path)
 
@@ -182,15 +191,20 @@ def _storage_errors(action: str, location: str) -> Iterator[None]:
     except FileExistsError as error:
         raise ObjectExists(f"there is an object at {location!r} already") from error
     except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        raise StorageFailed(
-            f"cannot {action} {location!r}: {reason}", hint=_hint(error.errno)
-        ) from error
+        reason = os.strerror(error.errno) if error.errno else type(error).__name__
+        # Where tables are is nothing for whoever runs a statement: the log tells it.
+        log.error("storage_failed", action=action, location=location, reason=reason)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            told = "the store is full; nothing was committed"
+        else:
+            done = "read" if action in _READING else "written"
+            told = f"the warehouse cannot be {done}: {reason}"
+        raise StorageFailed(told, hint=_hint(error.errno)) from error
 
 
 def _hint(number: int | None) -> str | None:
     if number in (errno.ENOSPC, errno.EDQUOT):
-        return "free space on the disk of the warehouse; nothing was committed"
+        return "free space on the disk of the warehouse"
     if number in (errno.EROFS, errno.EACCES, errno.EPERM):
         return "make the folder of the warehouse writable for the user that runs the platform"
     return None

@@ -95,6 +95,10 @@ class _Instance:
         for name in EXTENSIONS:
             self.database.execute(f"LOAD '{extension_path(name)}'")
         self.database.execute("SET TimeZone = 'UTC'")
+        if limits.spill is not None:
+            # As configuration at the start it is shown, and not kept (DuckDB 1.5.5).
+            size = limits.spill.replace("'", "''")
+            self.database.execute(f"SET max_temp_directory_size = '{size}'")
         if access is not None:
             self.database.execute(_secret(access))
         self.cursors: queue.LifoQueue[duckdb.DuckDBPyConnection] = queue.LifoQueue()
@@ -430,8 +434,6 @@ def _configuration(limits: EngineLimits, temporary: Path) -> dict[str, Any]:
         configuration["memory_limit"] = limits.memory
     if limits.threads is not None:
         configuration["threads"] = limits.threads
-    if limits.spill is not None:
-        configuration["max_temp_directory_size"] = limits.spill
     return configuration
 
 

@@ -22,7 +22,7 @@ from lakehold.errors import (
     UndefinedTable,
 )
 
-_PREFIX = re.compile(r"^(?:[A-Z][A-Za-z-]* )+?(?:Error|Exception): ")
+_PREFIX = re.compile(r"^(?:[A-Za-z-]+ )+?(?:Error|Exception): ")
 _PATH = re.compile(r"(?:[a-z0-9]+://|/)[^\s'\"]*[/.][^\s'\"]*")
 _SLOT = re.compile(r"\"?\bw[0-9]+_[0-9a-f]{8}\"?\.?")
 _IDENTITY = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\.")
