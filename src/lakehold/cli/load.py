@@ -270,14 +270,14 @@ class _Loading:
     def _summarize(self, files: int) -> None:
         print_line = self._console.print
         print_line(
-            f"{self._rows:,} rows of {files:,} files loaded into {self._table}",
+            f"{_counted(self._rows, 'row')} of {_counted(files, 'file')} loaded into {self._table}",
             markup=False,
         )
         if self._failed:
             print_line(f"{self._failed:,} files failed", style="red")
         if not self._rejected:
             return
-        print_line(f"{self._rejected:,} rows do not fit:", style="yellow")
+        print_line(f"rows that do not fit: {self._rejected:,}", style="yellow")
         for path, line, column, reason, _ in self._rejects[:REJECTS_PRINTED_MAX]:
             where = f"{path}:{line}" + (f" ({column})" if column else "")
             print_line(f"  {where}: {reason.splitlines()[0]}", markup=False)
@@ -289,3 +289,7 @@ class _Loading:
             print_line(f"they are in {self._rejects_path}", markup=False)
         except OSError as error:
             print_line(f"{self._rejects_path} cannot be written: {error}", style="red")
+
+
+def _counted(number: int, unit: str) -> str:
+    return f"{number:,} {unit}" if number == 1 else f"{number:,} {unit}s"
