@@ -286,3 +286,129 @@ def test_a_session_takes_no_role_that_its_principal_has_not(
         platform.gateway.open_session(
             analyst.session.principal, analyst.session.client, roles=frozenset({"admin"})
         )
+
+
+def test_a_column_keeps_its_grant_through_renames_and_time_travel(
+    admin: Actor, schema: str
+) -> None:
+    """Names swap between a granted and a hidden column; the grant follows the column."""
+    admin.run(f"CREATE TABLE {schema}.swapped (id INTEGER, a VARCHAR, b VARCHAR)")
+    admin.run(f"INSERT INTO {schema}.swapped VALUES (1, 'granted', 'hidden')")
+    reader = person(
+        admin,
+        f"USAGE ON SCHEMA {schema}",
+        f"SELECT (a) ON TABLE {schema}.swapped",
+        schema=schema,
+    )
+    first = admin.run(
+        f"SELECT snapshot_id FROM lakehold.snapshots WHERE table_schema = '{schema}' "
+        "AND table_name = 'swapped'"
+    )[0][0]
+    for old, new in (("a", "c"), ("b", "a"), ("c", "b")):
+        admin.run(f"ALTER TABLE {schema}.swapped RENAME COLUMN {old} TO {new}")
+    admin.run(f"INSERT INTO {schema}.swapped VALUES (2, 'granted', 'hidden')")
+    assert reader.run("SELECT * FROM swapped") == [("granted",), ("granted",)]
+    assert reader.run("SELECT b FROM swapped WHERE b = 'granted' LIMIT 1") == [("granted",)]
+    assert reader.run(f"SELECT * FROM swapped AT (VERSION => {first})") == [("granted",)]
+    with pytest.raises(UndefinedColumn):
+        reader.run("SELECT a FROM swapped")
+
+
+def test_a_new_column_of_an_old_name_is_not_granted(admin: Actor, schema: str) -> None:
+    admin.run(f"CREATE TABLE {schema}.renewed (id INTEGER, a VARCHAR, b VARCHAR)")
+    admin.run(f"INSERT INTO {schema}.renewed VALUES (1, 'granted', 'hidden')")
+    reader = person(
+        admin,
+        f"USAGE ON SCHEMA {schema}",
+        f"SELECT (id, a) ON TABLE {schema}.renewed",
+        schema=schema,
+    )
+    admin.run(f"ALTER TABLE {schema}.renewed DROP COLUMN a")
+    admin.run(f"ALTER TABLE {schema}.renewed RENAME COLUMN b TO a")
+    assert reader.run("SELECT * FROM renewed") == [(1,)]
+    with pytest.raises(UndefinedColumn):
+        reader.run("SELECT a FROM renewed")
+
+
+def test_a_table_dropped_and_made_again_is_not_granted(admin: Actor, schema: str) -> None:
+    admin.run(f"CREATE TABLE {schema}.again (id INTEGER)")
+    reader = person(
+        admin, f"USAGE ON SCHEMA {schema}", f"SELECT ON TABLE {schema}.again", schema=schema
+    )
+    assert reader.run("SELECT * FROM again") == []
+    admin.run(f"DROP TABLE {schema}.again")
+    admin.run(f"CREATE TABLE {schema}.again (id INTEGER)")
+    with pytest.raises(UndefinedTable):
+        reader.run("SELECT * FROM again")
+
+
+def test_a_revoked_grant_ends_at_once_also_for_plans_that_are_kept(
+    admin: Actor, schema: str
+) -> None:
+    admin.run(f"CREATE TABLE {schema}.revoked (id INTEGER, a VARCHAR)")
+    admin.run("CREATE ROLE revoked_role")
+    reader = person(admin, f"USAGE ON SCHEMA {schema}", schema=schema)
+    admin.run(f"GRANT SELECT ON TABLE {schema}.revoked TO ROLE public")
+    for _ in range(2):
+        assert reader.run("SELECT * FROM revoked") == []
+    admin.run(f"REVOKE SELECT ON TABLE {schema}.revoked FROM ROLE public")
+    with pytest.raises(UndefinedTable):
+        reader.run("SELECT * FROM revoked")
+    admin.run(f"GRANT SELECT (id) ON TABLE {schema}.revoked TO ROLE public")
+    with pytest.raises(UndefinedColumn):
+        reader.run("SELECT a FROM revoked")
+
+
+def test_a_definers_view_ends_with_its_owners_right(admin: Actor, schema: str) -> None:
+    admin.run(f"CREATE TABLE {schema}.lent (id INTEGER)")
+    admin.run(f"CREATE SCHEMA {schema}_lender")
+    lender = person(
+        admin,
+        f"USAGE ON SCHEMA {schema}",
+        f"SELECT ON TABLE {schema}.lent",
+        f"OWNERSHIP ON SCHEMA {schema}_lender",
+        schema=f"{schema}_lender",
+    )
+    lender.run(f"CREATE VIEW v SECURITY DEFINER AS SELECT * FROM {schema}.lent")
+    reader = person(
+        admin,
+        f"USAGE ON SCHEMA {schema}_lender",
+        f"SELECT ON VIEW {schema}_lender.v",
+        schema=f"{schema}_lender",
+    )
+    assert reader.run("SELECT * FROM v") == []
+    role = next(iter(lender.session.roles - {"public"}))
+    admin.run(f"REVOKE SELECT ON TABLE {schema}.lent FROM ROLE {role}")
+    with pytest.raises(LakeholdError):
+        reader.run("SELECT * FROM v")
+
+
+@pytest.mark.parametrize(
+    ("action", "names"),
+    [
+        ("set-properties", {"lakehold.rights": "definer"}),
+        ("set-properties", {"lakehold.owner": "admin"}),
+        ("set-properties", {"Lakehold.rights": "definer"}),
+        ("remove-properties", ["lakehold.rights"]),
+    ],
+)
+def test_a_views_rights_cannot_be_set_through_the_rest_catalog(
+    admin: Actor, schema: str, platform: Platform, action: str, names: object
+) -> None:
+    import httpx
+
+    admin.run(f"CREATE OR REPLACE VIEW {schema}.mine AS SELECT 1 AS a")
+    owner = person(admin, f"USAGE ON SCHEMA {schema}", f"OWNERSHIP ON VIEW {schema}.mine")
+    access = platform.parts.access
+    token = access.create_token(
+        owner.name, name="rest", expires_in=None, by=access.principal("admin")
+    )
+    member = "updates" if action == "set-properties" else "removals"
+    answer = httpx.post(
+        f"{platform.url}/iceberg/v1/namespaces/{schema}/views/mine",
+        headers={"Authorization": f"Bearer {token}"},
+        json={"identifier": {"namespace": [schema], "name": "mine"}, "requirements": [],
+              "updates": [{"action": action, member: names}]},
+    )  # fmt: skip
+    assert answer.status_code == 400, answer.text
+    assert "platform" in answer.text
