@@ -183,6 +183,13 @@ def commands() -> str:
     return "\n\n".join(parts)
 
 
+def terminal() -> str:
+    """What the terminal's own commands do."""
+    from lakehold.cli.shell import HELP
+
+    return f"```text\n{HELP.rstrip()}\n```"
+
+
 # --- HTTP -------------------------------------------------------------------------------
 
 
@@ -233,6 +240,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "functions": functions,
     "types": types,
     "commands": commands,
+    "terminal": terminal,
     "routes": routes,
     "iceberg": iceberg,
 }
