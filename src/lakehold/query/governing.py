@@ -187,10 +187,10 @@ def show_grants(call: Call) -> Result:
         effective = scope.facts.effective_roles(scope.roles)
         admin = ADMIN_ROLE in effective
         if statement.to_user is not None:
-            held = frozenset(access.roles_of_user(scope.connection, statement.to_user))
             own = fold(statement.to_user) == fold(scope.session.principal.name)
             if not (admin or own):
                 raise PermissionDenied(f"the grants of {statement.to_user} are not yours to see")
+            held = frozenset(access.roles_of_user(scope.connection, statement.to_user))
             names = scope.facts.effective_roles(held)
             rows = [row for name in sorted(names) for row in access.grants(scope.connection, name)]
         elif statement.to_role is not None:
