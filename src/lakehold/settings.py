@@ -175,12 +175,14 @@ class ClientEnvironment:
         token: ``LAKEHOLD_TOKEN``.
         config_folder: where profiles and history are; ``LAKEHOLD_CONFIG`` or the user's own.
         debug: ``LAKEHOLD_DEBUG``: show tracebacks.
+        authority: ``LAKEHOLD_CA``: a PEM file of authorities to trust instead of the usual ones.
     """
 
     url: str | None
     token: str | None = field(repr=False)
     config_folder: Path = Path()
     debug: bool = False
+    authority: str | None = None
 
 
 def client_environment() -> ClientEnvironment:
@@ -192,6 +194,7 @@ def client_environment() -> ClientEnvironment:
         token=os.environ.get("LAKEHOLD_TOKEN") or None,
         config_folder=Path(own) if own else Path(home) / "lakehold",
         debug=bool(os.environ.get("LAKEHOLD_DEBUG")),
+        authority=os.environ.get("LAKEHOLD_CA") or None,
     )
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from pyiceberg.catalog.rest import RestCatalog
-from seaweedfs import credentials, new_warehouse
 
 from lakehold.app import Platform
 from lakehold.client import Connection, connect
 from lakehold.settings import Settings
+from seaweedfs import credentials, new_warehouse
 
 
 @pytest.fixture

@@ -138,13 +138,20 @@ def open_connection(profile: Profile, **options: Any) -> Connection:
     """Connect as a command of the terminal."""
     if profile.token is None:
         raise InterfaceError(f"there is no token for {profile.url}", hint="lakehold login")
-    return connect(profile.url, profile.token, application="lakehold-cli", **options)
+    return connect(
+        profile.url, profile.token, verify=trusted(), application="lakehold-cli", **options
+    )
+
+
+def trusted() -> str | bool:
+    """The file of the authorities that certificates are checked against, or the usual ones."""
+    return client_environment().authority or True
 
 
 @contextmanager
 def transport(profile: Profile) -> Iterator[Transport]:
     """Requests to the server, as a command of the terminal."""
-    opened = Transport(profile.url, profile.token, application="lakehold-cli")
+    opened = Transport(profile.url, profile.token, verify=trusted(), application="lakehold-cli")
     try:
         yield opened
     finally:
