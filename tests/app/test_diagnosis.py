@@ -118,7 +118,7 @@ def test_a_postgresql_that_cannot_be_reached_is_told_soon_and_without_its_passwo
             found = run_command(command, "--dir", str(folder), LAKEHOLD_POSTGRES_DSN=dsn)
             assert found.returncode == 1, (command, dsn, found.stdout)
             assert "PostgreSQL" in found.stdout + found.stderr, (command, dsn)
-            assert time.monotonic() - began < 15, (command, dsn)
+            assert time.monotonic() - began < 10, (command, dsn)
             assert "Traceback" not in found.stderr
             assert secret not in found.stdout + found.stderr
     for path in (server_folder / "lake").glob("**/*"):
@@ -130,7 +130,8 @@ def test_a_wrong_password_is_refused_and_never_shown(postgres, server_folder):
     dsn = f"host={postgres.sockets} user=nobody_here password={secret} dbname=lakehold"
     found = run_command("up", "--dir", str(server_folder / "lake"), LAKEHOLD_POSTGRES_DSN=dsn)
     assert found.returncode == 1
-    assert "PostgreSQL" in found.stderr and secret not in found.stderr
+    assert "PostgreSQL does not let the user in" in found.stderr, found.stderr
+    assert secret not in found.stderr
 
 
 def test_a_postgresql_that_hangs_is_told_as_the_reason(make_platform):

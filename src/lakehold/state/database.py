@@ -42,6 +42,17 @@ VERSION_MIN = 170000
 """PostgreSQL 17."""
 
 
+_REFUSALS = {
+    "password authentication failed": "refuses the user or the password",
+    "no password supplied": "wants a password",
+    "authentication failed": "does not let the user in",
+    "no pg_hba.conf entry": "does not let the user in from this machine",
+    "does not exist": "has no such user or database",
+    "could not translate host name": "cannot be found: its host name is not known",
+}
+"""Words of libpq and PostgreSQL for a start that will not become better by waiting."""
+
+
 class Isolation(Enum):
     """How much of others' commits a transaction sees (PostgreSQL: Transaction Isolation)."""
 
@@ -101,18 +112,8 @@ class Database:
             connection_class=_PooledConnection,
             open=False,
         )
+        _check_server(conninfo)
         self._pool.open()
-        try:
-            with self.transaction() as connection:
-                version = connection.info.server_version
-        except LakeholdError:
-            self._pool.close(timeout=1)
-            raise
-        if version < VERSION_MIN:
-            self._pool.close(timeout=1)
-            raise ConfigurationInvalid(
-                f"PostgreSQL {version // 10000} is too old", hint="17 or newer is needed"
-            )
 
     @contextmanager
     def transaction(
@@ -219,6 +220,32 @@ def translate(error: psycopg.Error) -> LakeholdError:
     if isinstance(error, postgres.ReadOnlySqlTransaction):
         return StateUnavailable("PostgreSQL is read-only now (a standby?)")
     return StateUnavailable(f"PostgreSQL refused ({error.sqlstate or type(error).__name__})")
+
+
+def _check_server(conninfo: str) -> None:
+    """Connect once, without the pool's patience, so that what is wrong is told at once.
+
+    Raises:
+        StateUnavailable, ConfigurationInvalid
+    """
+    try:
+        with psycopg.connect(conninfo, autocommit=True, connect_timeout=5) as connection:
+            version = connection.info.server_version
+    except psycopg.OperationalError as error:
+        # Before a session there is no SQLSTATE, and the text may be in any language.
+        text = str(error)
+        for mark, told in _REFUSALS.items():
+            if mark in text:
+                raise ConfigurationInvalid(
+                    f"PostgreSQL {told}", hint="correct postgres_dsn, or mend it there"
+                ) from None
+        raise StateUnavailable(
+            "PostgreSQL cannot be reached", hint="is it running, and is postgres_dsn right?"
+        ) from None
+    if version < VERSION_MIN:
+        raise ConfigurationInvalid(
+            f"PostgreSQL {version // 10000} is too old", hint="17 or newer is needed"
+        )
 
 
 def _unreachable() -> StateUnavailable:
