@@ -54,6 +54,8 @@ class Bound:
     reads: dict[TableName, frozenset[str]] = field(default_factory=dict)
     system: dict[str, str] = field(default_factory=dict)
     reasons: list[str] = field(default_factory=list)
+    definers: set[TableName] = field(default_factory=set)
+    """Views that run with their owner's rights: what is in them is not the session's to know."""
     lasting: bool = True
     """Whether the plan may be used again; not if it holds the value of a moment."""
 
@@ -173,6 +175,8 @@ class Binder:
         if len(scope.views) >= VIEW_DEPTH_MAX:
             raise InvalidDefinition(f"views stand more than {VIEW_DEPTH_MAX} deep on each other")
         roles = scope.roles if view.rights == "invoker" else frozenset({view.owner})
+        if view.rights == "definer":
+            self.bound.definers.add(relation.name)
         inner = scope.within(schema=view.schema, roles=roles, view=relation.name)
         tree = self.bind(scope.parser.tree(view.sql), inner)
         body = scope.parser.text(tree)

@@ -32,6 +32,7 @@ class Plan:
         reads: tables and columns that it may read.
         system: relations of the platform that it reads: name in the engine to name in SQL.
         lasting: whether it may be used again.
+        definers: views in it that run with their owner's rights.
     """
 
     text: str
@@ -42,6 +43,7 @@ class Plan:
     system: Mapping[str, str]
     lasting: bool
     reasons: tuple[str, ...]
+    definers: frozenset[TableName] = frozenset()
 
     def render(self, pointers: Mapping[UUID, str]) -> str:
         """The text with the tables' present pointers in it."""
@@ -85,6 +87,7 @@ def as_plan(text: str, binder: Binder, scope: Scope) -> Plan:
         system=dict(bound.system),
         lasting=bound.lasting and len(text) <= PLAN_TEXT_MAX,
         reasons=tuple(dict.fromkeys(bound.reasons)),
+        definers=frozenset(bound.definers),
     )
 
 

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from uuid import UUID
 
 from lakehold.engines.duckdb.engine import DuckDBResult
-from lakehold.errors import CommitConflict, LakeholdError, StatementNotSupported
+from lakehold.errors import (
+    CommitConflict,
+    InvalidDefinition,
+    InvalidRequest,
+    InvalidValue,
+    LakeholdError,
+    StatementNotSupported,
+    UndefinedObject,
+)
 from lakehold.query import statements as s
 from lakehold.query.execution import Call
 from lakehold.query.planning import Plan, plan_query
@@ -72,7 +81,10 @@ def pointers(plan: Plan, scope: Scope) -> Mapping[UUID, str]:
 
 def _start(call: Call, plan: Plan, text: str, system: SystemRelations) -> Result:
     """Start governed text on the engine as the statement's result."""
-    engine = start_engine(call, text, {**system.data, **_used(call)})
+    try:
+        engine = start_engine(call, text, {**system.data, **_used(call)})
+    except (UndefinedObject, InvalidRequest, InvalidValue) as error:
+        raise _outside_of_views(error, plan, call) from None
 
     def finish(rows: int, size: int, error: LakeholdError | None) -> None:
         recorder, running = call.gateway.recorder, call.running
@@ -85,6 +97,22 @@ def _start(call: Call, plan: Plan, text: str, system: SystemRelations) -> Result
             call.gateway.statements_running.finish(running, error)
 
     return Result(call.running, call.running.kind, engine=engine, finish=finish)
+
+
+def _outside_of_views(error: LakeholdError, plan: Plan, call: Call) -> LakeholdError:
+    """An error of the engine, unless it tells what a definer's view is made of."""
+    if not plan.definers:
+        return error
+    own = {fold(word) for word in re.findall(r"\w+", call.sql)}
+    named = {fold(word) for word in re.findall(r'"(\w+)"', error.message)}
+    if named and named <= own:
+        error.hint = None
+        return error
+    shown = ", ".join(str(name) for name in sorted(plan.definers))
+    return InvalidDefinition(
+        f"the statement fails inside of {shown}, or with a value of it",
+        hint="its owner may have to make it again",
+    )
 
 
 def start_engine(call: Call, text: str, relations: Mapping[str, Data]) -> DuckDBResult:

@@ -84,9 +84,10 @@ class Authenticator:
             NotAuthenticated: no token, or one that is wrong, expired or revoked.
             TooManyRequests: this address has failed too often.
         """
-        return await self.attempt(
+        found: Principal = await self.attempt(
             address_of(connection), self._authenticate, bearer_token(connection)
         )
+        return found
 
     async def attempt(self, address: str, check: Callable[[str], Any], secret: str) -> Any:
         """Run a check of a secret in a thread, counting failures against ``address``."""

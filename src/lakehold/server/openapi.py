@@ -167,6 +167,9 @@ def _sql_response() -> dict[str, Any]:
     }
 
 
+_ANSWERS: tuple[type[Any], ...] = (ErrorBody, SqlAnswer, SqlRequest, Readiness)
+
+
 def openapi_document(routes: Iterable[Any], version: str) -> dict[str, Any]:
     """The document for all ``routes`` under ``/v1``, and the open ones."""
     bodies: dict[tuple[str, str], type[Any]] = {
@@ -175,10 +178,7 @@ def openapi_document(routes: Iterable[Any], version: str) -> dict[str, Any]:
         ("POST", "/v1/tokens"): TokenRequest,
     }
     details = _details(bodies)
-    kinds: dict[str, type[Any]] = {
-        kind.__name__: kind
-        for kind in (ErrorBody, SqlAnswer, SqlRequest, Readiness, *bodies.values())
-    }
+    kinds: dict[str, type[Any]] = {kind.__name__: kind for kind in (*_ANSWERS, *bodies.values())}
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         path = route.path_format

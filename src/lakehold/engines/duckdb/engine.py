@@ -22,7 +22,12 @@ import structlog
 
 from lakehold.engines.duckdb.errors import from_duckdb
 from lakehold.engines.result import EngineColumn
-from lakehold.errors import ConfigurationInvalid, TooManyRequests
+from lakehold.errors import (
+    ConfigurationInvalid,
+    InvalidValue,
+    StatementCancelled,
+    TooManyRequests,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -276,6 +281,7 @@ class DuckDBResult:
         self._broken = broken
         self._lock = threading.Lock()
         self._closed = False
+        self._interrupted = False
         self._reader: pa.RecordBatchReader | None = None
         self._columns: tuple[EngineColumn, ...] = ()
 
@@ -319,11 +325,26 @@ class DuckDBResult:
                     return
                 except (duckdb.Error, pa.ArrowException, OSError, RuntimeError) as error:
                     self._check_broken(error)
-                    raise from_arrow(error) from None
+                    raise self._cause(from_arrow(error)) from None
                 if batch.num_rows:
                     yield batch
         finally:
             self.close()
+
+    def _cause(self, error: BaseException) -> BaseException:
+        """The error that made DuckDB stop, where it reports the stopping of its other threads."""
+        if self._interrupted or not isinstance(error, StatementCancelled):
+            return error
+        try:
+            assert self._reader is not None
+            self._reader.read_next_batch()
+        except (duckdb.Error, pa.ArrowException, OSError, RuntimeError) as second:
+            found = from_arrow(second)
+            if not isinstance(found, StatementCancelled):
+                return found
+        except StopIteration:
+            pass
+        return InvalidValue("the statement failed while its rows were made")
 
     def _check_broken(self, error: BaseException) -> None:
         """DuckDB refuses everything after an internal error; then a new instance is needed."""
@@ -358,6 +379,7 @@ class DuckDBResult:
 
     def interrupt(self) -> None:
         with self._lock:
+            self._interrupted = True
             if not self._closed:
                 with suppress(duckdb.Error):
                     self._cursor.interrupt()
