@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from actors import Actor, person
 
+from actors import Actor, person
 from lakehold.errors import InvalidDefinition, UndefinedColumn
 
 
