@@ -48,7 +48,7 @@ def test_more_statements_than_may_run_are_refused_at_once_and_later_taken(http, 
     assert "too many statements" in refused.json()["error"]["message"]
     assert http.get("/health").status_code == 200
     for item in http.get("/v1/statements").json()["statements"]:
-        assert http.delete(f"/v1/statements/{item['statement_id']}").status_code < 300
+        assert http.delete(f"/v1/statements/{item['id']}").status_code < 300
     for thread in threads:
         thread.join(30)
     assert all(answer.json()["error"]["sqlstate"] == "57014" for answer in answers)

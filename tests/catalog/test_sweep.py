@@ -230,9 +230,9 @@ def test_a_full_disk_is_a_clear_error_and_nothing_is_committed(
 
     monkeypatch.setattr(os, "fsync", full)
     transaction = catalog.begin()
-    with pytest.raises(StorageFailed, match="No space left"):
+    with pytest.raises(StorageFailed, match="the store is full"):
         transaction.create_table(name("t2"), NUMBERS)
-    with pytest.raises(StorageFailed, match="No space left"):
+    with pytest.raises(StorageFailed, match="the store is full"):
         transaction.update_table(
             table.id, [], [{"action": "set-properties", "updates": {"a": "1"}}]
         )

@@ -61,7 +61,10 @@ def list_tokens(
             (found.get(key) or "")[:10] for key in ("created_at", "expires_at", "last_used_at")
         ]
         table.add_row(found["id"], found["name"], found["principal"], *dates)
-    Console(highlight=False).print(table, markup=False)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 160
+    console.print(table, markup=False)
 
 
 @token.command()
