@@ -248,3 +248,40 @@ def test_columns_with_nested_types_are_read():
         ("a", "DECIMAL(10,2)"),
         ("b c", "STRUCT(x INTEGER, y VARCHAR[])"),
     ]
+
+
+NESTED = [
+    ('{"v": {"a": 1, "b": [1, 2]}}', "STRUCT(a INTEGER, b INTEGER[])", True),
+    ('{"v": {"a": 1}}', "STRUCT(a INTEGER, b INTEGER[])", True),
+    ('{"v": {"a": null, "b": [null]}}', "STRUCT(a INTEGER, b INTEGER[])", True),
+    ('{"v": null}', "STRUCT(a INTEGER, b INTEGER[])", True),
+    ('{"w": 1}', "STRUCT(a INTEGER, b INTEGER[])", True),
+    ('{"v": {"a": "x"}}', "STRUCT(a INTEGER, b INTEGER[])", False),
+    ('{"v": {"b": [1, "q"]}}', "STRUCT(a INTEGER, b INTEGER[])", False),
+    ('{"v": 5}', "STRUCT(a INTEGER, b INTEGER[])", False),
+    ('{"v": [1]}', "STRUCT(a INTEGER, b INTEGER[])", False),
+    ('{"v": {"b": 3}}', "STRUCT(a INTEGER, b INTEGER[])", False),
+    ('{"v": [{"d": "2020-01-02"}, {}]}', "STRUCT(d DATE)[]", True),
+    ('{"v": [{"d": "2020-13-02"}]}', "STRUCT(d DATE)[]", False),
+    ('{"v": {"k": 1, "l": null}}', "MAP(VARCHAR, INTEGER)", True),
+    ('{"v": {"k": "one"}}', "MAP(VARCHAR, INTEGER)", False),
+    ('{"v": {"any": [1, {"x": 2}]}}', "JSON", True),
+]
+
+
+@pytest.mark.parametrize(("line", "kind", "fits"), NESTED)
+def test_a_bad_value_inside_of_a_nested_one_rejects_its_row(stage, statements, line, kind, fits):
+    columns = (EngineColumn("v", kind),)
+    staged = stage(f"{line}\n".encode())
+    summary = run(statements, staged, format="ndjson", mode="create", columns=columns)
+    assert (summary.rows, len(summary.rejects)) == ((1, 0) if fits else (0, 1))
+    if not fits:
+        assert summary.rejects[0].column == "v"
+
+
+def test_more_bad_rows_than_can_be_kept_refuse_the_load(stage, statements):
+    statements.database.execute("CREATE TABLE t(id BIGINT)")
+    lines = b"id\n1\n" + b"bad\n" * 100_001
+    with pytest.raises(InvalidValue, match="more than 100,000 values do not fit"):
+        run(statements, stage(lines), format="csv", columns=parse_columns("id BIGINT"))
+    assert statements.rows("SELECT count(*) FROM t") == [(0,)]

@@ -338,20 +338,20 @@ class _Rows:
             for batch in stream:
                 self.count += batch.num_rows
                 yield pa.RecordBatch.from_arrays(batch.columns, schema=schema)
-            if self._strict:
-                self._refuse_rejects()
+            rejects = self._source.rejects()
+            if rejects and self._strict:
+                _refuse(rejects)
         except LakeholdError as error:
             self._failure = error
             raise
 
-    def _refuse_rejects(self) -> None:
-        rejects = self._source.rejects()
-        if rejects:
-            first = rejects[0]
-            raise InvalidValue(
-                f"{len(rejects):,} rows do not fit; the first is line {first.line}: {first.reason}",
-                hint="Nothing was written. Without 'strict', the rows that fit are.",
-            )
+
+def _refuse(rejects: Sequence[Reject]) -> None:
+    first = rejects[0]
+    raise InvalidValue(
+        f"{len(rejects):,} rows do not fit; the first is line {first.line}: {first.reason}",
+        hint="Nothing was written. Without 'strict', the rows that fit are.",
+    )
 
 
 def _matched(

@@ -125,9 +125,19 @@ class FileReader:
         return pa.RecordBatchReader.from_batches(reader.schema, _translated(reader))
 
     def rejects(self) -> list[Reject]:
-        """The rows that did not fit, once all are read."""
+        """The rows that did not fit, once all are read.
+
+        Raises:
+            InvalidValue: if there are more than can be kept: none may be lost unseen.
+        """
         if self._options.kind != "csv":
             return self._line_rejects
+        kept = self._run("SELECT count(*) FROM reject_errors").fetchone()
+        if kept is not None and kept[0] > REJECTS_MAX:
+            raise InvalidValue(
+                f"more than {REJECTS_MAX:,} values do not fit; nothing was written",
+                hint="look at the types of the columns, the delimiter and the header",
+            )
         rows = self._run(
             "SELECT line, arg_min(column_name, column_idx), arg_min(error_message, column_idx), "
             "any_value(csv_line) FROM reject_errors GROUP BY line ORDER BY line"
@@ -189,7 +199,7 @@ class FileReader:
             "auto_detect = false",
             f"columns = {{{types}}}",
             "store_rejects = true",
-            f"rejects_limit = {REJECTS_MAX}",
+            f"rejects_limit = {REJECTS_MAX + 1}",
             f"compression = {_literal(self._options.compression)}",
             *self._dialect,
         ]
@@ -243,8 +253,8 @@ class FileReader:
             for position, column in enumerate(columns, 1)
         )
         unfit = " OR ".join(
-            f"(v.{_name(c.name)} IS NULL AND json_type(found[{position}]) <> 'NULL')"
-            for position, c in enumerate(columns, 1)
+            _unfit(f"found[{position}]", duckdb.sqltype(column.type))
+            for position, column in enumerate(columns, 1)
         )
         sql = (
             f"SELECT {', '.join('v.' + _name(c.name) for c in columns)}, number, "
@@ -292,7 +302,7 @@ class FileReader:
             return None, "the line is not JSON"
         for column in columns:
             value = cursor.execute(
-                f"SELECT found, {_cast('found', column.type)} IS NULL AND json_type(found) <> 'NULL' "
+                f"SELECT found, {_unfit('found', duckdb.sqltype(column.type))} "
                 "FROM (SELECT CASE WHEN json_type($1) = 'OBJECT' THEN json_extract($1, $2) END "
                 "AS found)",
                 [line, _json_path(column.name)],
@@ -345,6 +355,46 @@ def _cast(found: str, sql_type: str) -> str:
     if sql_type.upper() == "JSON":
         return found
     return f"TRY_CAST({found} AS {sql_type})"
+
+
+def _unfit(found: str, kind: duckdb.sqltypes.DuckDBPyType, depth: int = 0) -> str:
+    """A condition: a JSON value, or one inside of it, does not fit a type.
+
+    TRY_CAST makes NULL of a bad value inside of a struct, list or map and keeps the rest; so each
+    level is looked at. A key that is missing is NULL, and one that is unknown is left out.
+    """
+    shape, item = f"json_type({found})", f"e{depth}"
+    if kind.id == "struct":
+        inner = [
+            _unfit(f"json_extract({found}, {_literal(_json_path(name))})", _part(kind, name), depth)
+            for name, _ in kind.children
+        ]
+        return f"({_is_other(shape, 'OBJECT')} OR {' OR '.join(inner)})"
+    if kind.id in ("list", "array"):
+        part = _unfit(item, _part(kind, "child"), depth + 1)
+        items = f"TRY_CAST({found} AS JSON[])"
+        bad = f"len(list_filter({items}, lambda {item}: {part})) > 0"
+        return f"({_is_other(shape, 'ARRAY')} OR coalesce({bad}, false))"
+    if kind.id == "map":
+        part = _unfit(item, _part(kind, "value"), depth + 1)
+        items = f"map_values(TRY_CAST({found} AS MAP(VARCHAR, JSON)))"
+        bad = f"len(list_filter({items}, lambda {item}: {part})) > 0"
+        return f"({_is_other(shape, 'OBJECT')} OR coalesce({bad}, false))"
+    if kind.id == "varchar":
+        return "false"
+    return f"coalesce(TRY_CAST({found} AS {kind}) IS NULL AND {shape} <> 'NULL', false)"
+
+
+def _part(kind: duckdb.sqltypes.DuckDBPyType, name: str) -> duckdb.sqltypes.DuckDBPyType:
+    """The type of a field, of a list's elements (``child``), of a map's values (``value``)."""
+    found = dict(kind.children)[name]
+    assert isinstance(found, duckdb.sqltypes.DuckDBPyType)
+    return found
+
+
+def _is_other(shape: str, wanted: str) -> str:
+    """A condition: a JSON type is neither the wanted one nor NULL."""
+    return f"coalesce({shape} NOT IN ('{wanted}', 'NULL'), false)"
 
 
 def _json_compression(options: FileOptions) -> str:
