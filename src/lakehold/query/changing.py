@@ -20,10 +20,11 @@ from lakehold.errors import (
     SyntaxInvalid,
     UndefinedColumn,
 )
-from lakehold.names import quote
+from lakehold.names import CATALOG, TableName, quote
 from lakehold.policy import Decision, Privilege
 from lakehold.query.binding import Binder, expression_text, read_expression
 from lakehold.query.emptiness import Spare
+from lakehold.query.names import column_references
 from lakehold.query.planning import Plan, as_plan
 from lakehold.query.scope import Scope
 from lakehold.query.statements import Delete, Insert, Merge, MergeClause, Update
@@ -57,9 +58,17 @@ class Change:
 class Shadow:
     """The shadow query of a change: expressions and sources as one SELECT."""
 
-    def __init__(self, scope: Scope, binder: Binder, ctes: str, sources: str | None) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        binder: Binder,
+        statement: Update | Delete | Merge,
+        target: TableName,
+    ) -> None:
         self._scope, self._binder = scope, binder
-        self._ctes, self._sources = ctes, sources
+        self._ctes = statement.ctes
+        self._sources = statement.source if isinstance(statement, Merge) else statement.sources
+        self._target = target if statement.alias is None else None
         self._texts: list[str] = []
         self._node: Node = {}
         self.pieces: list[str] = []
@@ -89,6 +98,7 @@ class Shadow:
                 raise SyntaxInvalid("the parts of the statement do not fit together")
         if node.get("modifiers") or node.get("group_expressions"):
             raise SyntaxInvalid("the parts of the statement do not fit together")
+        self._name_target(tree)
         self._binder.bind(tree, self._scope)
         self._node = node
         self.pieces = [expression_text(item, parser) for item in node["select_list"]]
@@ -97,6 +107,16 @@ class Shadow:
             relations={*self._binder.bound.system, *self._scope.inputs},
             scans=frozenset(self._binder.bound.scans),
         )
+
+    def _name_target(self, tree: Node) -> None:
+        """Lead ``schema.table.column`` of the target to the name under which it stands."""
+        if self._target is None:
+            return
+        wanted = [fold(self._target.schema), fold(self._target.table)]
+        for node, parts in column_references(tree):
+            rest = parts[1:] if len(parts) > 3 and fold(parts[0]) == CATALOG else parts
+            if len(rest) > 2 and [fold(rest[0]), fold(rest[1])] == wanted:
+                node["column_names"] = [self._target.table, *rest[2:]]
 
     def piece(self, place: int) -> str:
         """A verified expression as text."""
@@ -242,7 +262,7 @@ def compose_update(statement: Update, relation: Relation, scope: Scope) -> Chang
     decision = scope.require(relation, Privilege.UPDATE)
     _may_write(columns, decision, "UPDATE", relation, scope)
     binder = Binder()
-    shadow = Shadow(scope, binder, statement.ctes, statement.sources)
+    shadow = Shadow(scope, binder, statement, relation.name)
     places = []
     for column, (_, value) in zip(columns, statement.assignments, strict=True):
         is_default = value.strip().upper() == "DEFAULT"
@@ -275,7 +295,7 @@ def compose_delete(statement: Delete, relation: Relation, scope: Scope) -> Chang
     """
     scope.require(relation, Privilege.DELETE)
     binder = Binder()
-    shadow = Shadow(scope, binder, statement.ctes, statement.sources)
+    shadow = Shadow(scope, binder, statement, relation.name)
     where = shadow.add(statement.where) if statement.where is not None else None
     shadow.bind()
     alias = statement.alias or relation.name.table
@@ -297,7 +317,7 @@ def compose_merge(statement: Merge, relation: Relation, scope: Scope) -> Change:
     for clause in statement.clauses:
         _may_merge(clause, relation, scope)
     binder = Binder()
-    shadow = Shadow(scope, binder, statement.ctes, statement.source)
+    shadow = Shadow(scope, binder, statement, relation.name)
     on = shadow.add(statement.on) if statement.on is not None else None
     parts = [_merge_parts(clause, relation, shadow, scope) for clause in statement.clauses]
     shadow.bind()
