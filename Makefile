@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: help demo test lint format bench docs judges audit clean
+.PHONY: help demo test coverage lint format bench docs judges audit clean
 
 help: ## Show what can be made.
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -18,6 +18,9 @@ demo: $(VENV)/.run ## Start a platform, load real data, show what it does; ARGS=
 
 test: $(VENV)/.dev ## Run all tests.
 	$(BIN)/python -m pytest $(ARGS)
+
+coverage: $(VENV)/.dev ## Run all tests, and show what they cover.
+	$(BIN)/python -m pytest --cov=lakehold --cov-report=term:skip-covered $(ARGS)
 
 lint: $(VENV)/.dev ## Check style, types and import directions.
 	$(BIN)/ruff check src tests bench
