@@ -304,17 +304,3 @@ def test_the_users_own_options_are_kept(conninfo: str) -> None:
         assert shown == ("5MB", "UTC")
     finally:
         database.close()
-
-
-def test_a_held_lock_is_let_go_with_its_connection(database: Database) -> None:
-    def is_free() -> bool:
-        with database.transaction() as connection:
-            row = connection.execute("SELECT pg_try_advisory_xact_lock(7, 8)").fetchone()
-        return row == (True,)
-
-    with database.holding(7, 8):
-        assert not is_free()
-    end = time.monotonic() + 10
-    while not is_free():  # the server hears of the end a moment later
-        assert time.monotonic() < end
-        time.sleep(0.02)

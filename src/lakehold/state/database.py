@@ -86,7 +86,6 @@ class Database:
                 "the PostgreSQL connection string is malformed",
                 hint="postgresql://user@host:port/database, the password in ~/.pgpass",
             ) from None
-        self._conninfo = conninfo
         self._wait_s = wait_s
         self._pool: ConnectionPool[Connection] = ConnectionPool(
             conninfo,
@@ -154,23 +153,6 @@ class Database:
                 connection.isolation_level = None
                 connection.read_only = None
             self._pool.putconn(connection)
-
-    @contextmanager
-    def holding(self, lock: int, number: int) -> Iterator[None]:
-        """Hold the advisory lock ``(lock, number)`` on a connection outside of the pool.
-
-        It shows to others that this process lives; PostgreSQL lets go of it when it does not.
-
-        Raises:
-            StateUnavailable
-        """
-        try:
-            connection = psycopg.connect(self._conninfo, autocommit=True, connect_timeout=5)
-        except psycopg.Error:
-            raise _unreachable() from None
-        with connection:
-            connection.execute("SELECT pg_advisory_lock(%s, %s)", [lock, number])
-            yield
 
     def check(self) -> int:
         """The server's version number, such as 180006.
