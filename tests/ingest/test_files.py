@@ -279,9 +279,121 @@ def test_a_bad_value_inside_of_a_nested_one_rejects_its_row(stage, statements, l
         assert summary.rejects[0].column == "v"
 
 
-def test_more_bad_rows_than_can_be_kept_refuse_the_load(stage, statements):
-    statements.database.execute("CREATE TABLE t(id BIGINT)")
-    lines = b"id\n1\n" + b"bad\n" * 100_001
-    with pytest.raises(InvalidValue, match="more than 100,000 values do not fit"):
-        run(statements, stage(lines), format="csv", columns=parse_columns("id BIGINT"))
+BAD_ROWS = {
+    "csv": (b"id,b\n1,x\n", b"bad,y\n", b""),
+    "ndjson": (b'{"id": 1}\n', b'{"id": "bad"}\n', b""),
+    "json": (b'[{"id": 1}', b', {"id": "bad"}', b"]"),
+}
+
+
+@pytest.mark.parametrize("form", BAD_ROWS)
+def test_more_bad_rows_than_can_be_kept_refuse_the_load(stage, statements, form):
+    statements.database.execute("CREATE TABLE t(id BIGINT, b VARCHAR)")
+    start, bad, end = BAD_ROWS[form]
+    columns = parse_columns("id BIGINT, b VARCHAR")
+    with pytest.raises(InvalidValue, match=r"more than 100,000 \w+ do not fit"):
+        run(statements, stage(start + bad * 150_000 + end), format=form, columns=columns)
+    assert statements.rows("SELECT count(*) FROM t") == [(0,)]
+
+
+@pytest.mark.parametrize("form", BAD_ROWS)
+def test_every_bad_row_is_counted_up_to_the_limit(stage, statements, form):
+    statements.database.execute("CREATE TABLE t(id BIGINT, b VARCHAR)")
+    start, bad, end = BAD_ROWS[form]
+    columns = parse_columns("id BIGINT, b VARCHAR")
+    summary = run(statements, stage(start + bad * 100_000 + end), format=form, columns=columns)
+    assert (summary.rows, summary.rejected) == (1, 100_000)
+    assert summary.rejects[0].column == "id"
+
+
+@pytest.mark.parametrize(
+    ("line", "kind"),
+    [
+        ('{"v": [1, 2, 3]}', "INTEGER[2]"),
+        ('{"v": 1.5}', "INTEGER"),
+        ('{"v": "1.5"}', "BIGINT"),
+        ('{"v": {"k": [0.5]}}', "STRUCT(k SMALLINT[])"),
+    ],
+)
+def test_a_value_is_never_cut_to_fit(stage, statements, line, kind):
+    columns = (EngineColumn("v", kind),)
+    summary = run(statements, stage(line.encode()), format="ndjson", mode="create", columns=columns)
+    assert (summary.rows, summary.rejected) == (0, 1)
+
+
+def test_a_key_that_comes_after_the_sample_rejects_its_row(stage, statements, monkeypatch):
+    monkeypatch.setattr("lakehold.engines.duckdb.files.SAMPLE_ROWS", 2)
+    lines = b'{"a": 1}\n{"a": 2}\n{"a": 3}\n{"a": 4, "late": 5}\n'
+    summary = run(statements, stage(lines), format="ndjson", mode="create")
+    assert (summary.rows, summary.rejected) == (3, 1)
+    assert (summary.rejects[0].line, summary.rejects[0].reason) == (4, "no column is named 'late'")
+
+
+def test_a_nested_key_that_the_table_lacks_rejects_its_row(stage, statements):
+    statements.database.execute("CREATE TABLE t(v STRUCT(a INTEGER))")
+    lines = b'{"v": {"a": 1}}\n{"v": {"a": 2, "b": 3}}\n'
+    summary = run(statements, stage(lines), format="ndjson")
+    assert (summary.rows, [reject.line for reject in summary.rejects]) == (1, [2])
+
+
+def test_keys_that_differ_in_case_alone_are_refused(stage, statements):
+    with pytest.raises(InvalidValue, match="'V' and 'v' differ in case alone"):
+        run(statements, stage(b'{"v": 1}\n{"V": 2}\n'), format="ndjson", mode="create")
+
+
+def test_elements_of_an_array_that_do_not_fit_are_named_with_number_and_reason(stage, statements):
+    data = b'[{"a": 1,\n "b": "x"}, {"a": "bad"}, 7, null, {"a": 2}]'
+    columns = parse_columns("a INTEGER, b VARCHAR")
+    summary = run(statements, stage(data), format="json", mode="create", columns=columns)
+    assert [(r.line, r.column, r.reason) for r in summary.rejects] == [
+        (2, "a", '"bad" is not a INTEGER'),
+        (3, None, "the element is not a JSON object"),
+        (4, None, "the element is not a JSON object"),
+    ]
+    assert statements.rows("SELECT a, b FROM t ORDER BY a") == [(1, "x"), (2, None)]
+
+
+ARRAY = b'[{"a": 1}, {"a": 2}, {"a": 3}]'
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip", "zstd"])
+@pytest.mark.parametrize("length", [10, 11, 20, 25, len(ARRAY) - 1])
+def test_an_array_that_is_cut_off_is_refused(stage, statements, length, compression):
+    pack = {"none": bytes, "gzip": gzip.compress, "zstd": zstandard.compress}[compression]
+    columns = parse_columns("a INTEGER")
+    statements.database.execute("CREATE TABLE t(a INTEGER)")
+    cut = stage(pack(ARRAY[:length]))
+    with pytest.raises(InvalidValue):
+        run(statements, cut, format="json", columns=columns, compression=compression)
+    assert statements.rows("SELECT count(*) FROM t") == [(0,)]
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress])
+@pytest.mark.parametrize("form", ["csv", "ndjson", "json"])
+def test_a_compressed_file_that_is_cut_off_is_refused(stage, statements, form, pack):
+    data = {
+        "csv": b"a\n" + b"".join(b"%d\n" % n for n in range(100_000)),
+        "ndjson": b"".join(b'{"a": %d}\n' % n for n in range(100_000)),
+        "json": b"[" + b",".join(b'{"a": %d}' % n for n in range(100_000)) + b"]",
+    }[form]
+    packed = pack(data)
+    statements.database.execute("CREATE TABLE t(a INTEGER)")
+    compression = "gzip" if pack is gzip.compress else "zstd"
+    with pytest.raises(InvalidValue):
+        run(
+            statements,
+            stage(packed[: len(packed) * 2 // 3]),
+            format=form,
+            compression=compression,
+            columns=parse_columns("a INTEGER"),
+        )
+    assert statements.rows("SELECT count(*) FROM t") == [(0,)]
+
+
+def test_a_parquet_value_that_does_not_fit_names_its_column(stage, statements):
+    parquet = pa.BufferOutputStream()
+    pyarrow.parquet.write_table(pa.table({"good": [1], "bad": ["x"]}), parquet)
+    statements.database.execute("CREATE TABLE t(good INTEGER, bad INTEGER)")
+    with pytest.raises(InvalidValue, match="bad"):
+        run(statements, stage(parquet.getvalue().to_pybytes()), format="parquet")
     assert statements.rows("SELECT count(*) FROM t") == [(0,)]

@@ -237,11 +237,12 @@ class _FileSource:
             delimiter = "\t"
         reading = FileOptions(kind, options.compression, delimiter, options.header)
         self._reader = FileReader(staged.path, reading)
+        self._exact = options.columns is None  # who names columns may leave out others
         self.columns = options.columns or self._reader.infer()
         self.by_name = kind != "csv" or self._reader.has_header
 
     def read(self, columns: Sequence[FileColumn]) -> pa.RecordBatchReader:
-        return self._reader.read(columns)
+        return self._reader.read(columns, exact=self._exact)
 
     def rejects(self) -> list[Reject]:
         return self._reader.rejects()

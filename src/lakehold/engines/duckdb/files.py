@@ -1,12 +1,14 @@
 """Reading one file of a client with a DuckDB of its own that can reach that folder and no more.
 
-CSV keeps what does not fit in DuckDB's tables of rejects. Newline-delimited JSON is read as
-lines, and each value is cast for itself, because DuckDB's JSON reader cannot tell which lines
-it dropped. Line numbers count from 1, blank lines and the header included.
+CSV keeps what does not fit in DuckDB's tables of rejects. JSON is read as lines, or as the
+elements of an array, and each value is cast for itself, because DuckDB's JSON reader cannot tell
+which rows it dropped. Line numbers count from 1, blank lines and the header included; elements
+of an array are counted likewise.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,9 +16,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import duckdb
+import msgspec
 import pyarrow as pa
 
+from lakehold.engines.duckdb import json_fit
 from lakehold.engines.duckdb.errors import from_duckdb
+from lakehold.engines.duckdb.json_fit import literal as _literal
+from lakehold.engines.duckdb.packed import first_and_last
 from lakehold.engines.result import EngineColumn
 from lakehold.errors import InvalidValue
 
@@ -30,7 +36,9 @@ SAMPLE_BYTES = 64 * 1024 * 1024
 REJECTS_MAX = 100_000
 """Rejected rows that are kept; a load with more is refused."""
 LINE_BYTES_MAX = 16 * 1024 * 1024
+ELEMENT_BYTES_MAX = 64 * 1024 * 1024
 REJECTED_TEXT_MAX = 1_000
+_NUMBERED = re.compile(r"_\d+\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +46,7 @@ class Reject:
     """A row of a file that does not fit.
 
     Attributes:
-        line: its number in the file, from 1.
+        line: its number in the file, from 1; of a JSON array, the element's.
         column: the first column that does not fit, where it is one.
         reason: why.
         text: the row as it stands in the file, cut where it is long.
@@ -71,6 +79,9 @@ class FileReader:
 
     Args:
         path: the file; nothing outside of its folder can be reached.
+
+    Raises:
+        InvalidValue: it is packed, and damaged or cut off.
     """
 
     def __init__(self, path: Path, options: FileOptions, *, memory: str = MEMORY) -> None:
@@ -78,7 +89,12 @@ class FileReader:
         self._options = options
         self._dialect: tuple[str, ...] | None = None
         self._line_rejects: list[Reject] = []
+        self._is_array = False
+        self._sampled_whole = False
         self.has_header = True
+        self._ends = (b"", b"")
+        if options.kind == "json" or options.compression != "none":
+            self._ends = first_and_last(path, options.compression)
         folder = _literal(str(path.parent))
         self._database = duckdb.connect(
             ":memory:",
@@ -104,16 +120,20 @@ class FileReader:
         Raises:
             InvalidValue: the file is not of its kind, or has no columns.
         """
-        if self._options.kind == "ndjson":
+        if self._is_json:
             return self._infer_lines()
         if self._options.kind == "csv":
             return self._sniff()
         return self._described(f"SELECT * FROM {self._source()}")
 
-    def read(self, columns: Sequence[EngineColumn]) -> pa.RecordBatchReader:
-        """The rows that fit ``columns``, as they are read. Ask for ``rejects`` after the last."""
-        if self._options.kind == "ndjson":
-            return self._read_lines(columns)
+    def read(self, columns: Sequence[EngineColumn], *, exact: bool = False) -> pa.RecordBatchReader:
+        """The rows that fit ``columns``, as they are read. Ask for ``rejects`` after the last.
+
+        Args:
+            exact: JSON that has keys beside those of the columns does not fit.
+        """
+        if self._is_json:
+            return self._read_lines(columns, exact=exact)
         if self._options.kind == "csv":
             sql = f"SELECT * FROM {self._csv(columns)}"
         else:
@@ -123,6 +143,10 @@ class FileReader:
             sql = f"SELECT {wanted} FROM {self._source()}"
         reader = self._run(sql).to_arrow_reader(BATCH_ROWS)
         return pa.RecordBatchReader.from_batches(reader.schema, _translated(reader))
+
+    @property
+    def _is_json(self) -> bool:
+        return self._options.kind in ("ndjson", "json")
 
     def rejects(self) -> list[Reject]:
         """The rows that did not fit, once all are read.
@@ -205,29 +229,55 @@ class FileReader:
         ]
         return f"read_csv({self._literal_path()}, {', '.join(options)})"
 
-    # --- newline-delimited JSON -------------------------------------------------------------
+    # --- JSON -----------------------------------------------------------------------------
 
     def _lines(self) -> str:
-        """Numbered lines, and whether they are JSON objects. One column, no quoting."""
+        """Numbered lines or elements, and whether they are JSON objects."""
+        texts = self._elements() if self._options.kind == "json" else self._text_lines()
         return (
             "(SELECT number, line, CASE WHEN json_valid(line) THEN json_type(line) = 'OBJECT' "
             "ELSE false END AS is_object "
-            "FROM (SELECT row_number() OVER () AS number, line FROM "
+            f"FROM (SELECT row_number() OVER () AS number, line FROM {texts}) "
+            "WHERE trim(line) <> '')"
+        )
+
+    def _text_lines(self) -> str:
+        """One column, no quoting."""
+        return (
             f"read_csv({self._literal_path()}, columns = {{'line': 'VARCHAR'}}, "
             "auto_detect = false, header = false, delim = chr(31), quote = '', escape = '', "
             f"null_padding = true, strict_mode = false, max_line_size = {LINE_BYTES_MAX}, "
-            f"compression = {_literal(self._options.compression)})) "
-            "WHERE trim(line) <> '')"
+            f"compression = {_literal(self._options.compression)})"
+        )
+
+    def _elements(self) -> str:
+        """The elements of an array; or objects one after the other.
+
+        Raises:
+            InvalidValue: the array has no end. Behind a comma the engine would not notice.
+        """
+        self._is_array = self._ends[0] == b"["
+        if self._is_array and self._ends[1] != b"]":
+            raise InvalidValue("the JSON array is cut off: it has no end")
+        form = "array" if self._is_array else "unstructured"
+        compression = _literal(_json_compression(self._options))
+        return (
+            f"(SELECT CAST(json AS VARCHAR) AS line FROM read_json_objects({self._literal_path()}, "
+            f"format = '{form}', compression = {compression}, "
+            f"maximum_object_size = {ELEMENT_BYTES_MAX}))"
         )
 
     def _infer_lines(self) -> tuple[EngineColumn, ...]:
         sample = self._path.with_name(self._path.name + "-sample")
         try:
             self._write_sample(sample)
-            return self._described(
-                f"SELECT * FROM read_json({_literal(str(sample))}, "
-                "format = 'newline_delimited', records = true, sample_size = -1)"
+            source = (
+                f"read_json({_literal(str(sample))}, format = 'newline_delimited', "
+                f"records = true, sample_size = -1, maximum_object_size = {ELEMENT_BYTES_MAX})"
             )
+            columns = self._described(f"SELECT * FROM {source}")
+            self._check_keys(sample, columns)
+            return columns
         finally:
             sample.unlink(missing_ok=True)
 
@@ -235,31 +285,63 @@ class FileReader:
         reader = self._run(
             f"SELECT line FROM {self._lines()} WHERE is_object LIMIT {SAMPLE_ROWS}"
         ).to_arrow_reader(2048)
-        written = 0
+        written = rows = 0
         with sample.open("w", encoding="utf-8") as file:
             for batch in _translated(reader):
                 for line in batch.column(0).to_pylist():
-                    file.write(line + "\n")
+                    file.write(line.replace("\r", " ").replace("\n", " ") + "\n")
                     written += len(line)
+                rows += batch.num_rows
                 if written > SAMPLE_BYTES:
                     break
+        self._sampled_whole = written <= SAMPLE_BYTES and rows < SAMPLE_ROWS
         if not written:
-            raise InvalidValue("no line of the file is a JSON object")
+            raise InvalidValue(f"no {self._unit} of the file is a JSON object")
 
-    def _read_lines(self, columns: Sequence[EngineColumn]) -> pa.RecordBatchReader:
-        paths = ", ".join(_literal(_json_path(column.name)) for column in columns)
+    def _check_keys(self, sample: Path, columns: Sequence[EngineColumn]) -> None:
+        """Keys that differ in case alone would be one column's name, and one would be lost."""
+        if not any(_NUMBERED.search(column.name) for column in columns):
+            return  # the engine has not put a number to any name
+        keys = self._run(
+            "SELECT DISTINCT unnest(json_keys(json)) FROM "
+            f"read_json_objects({_literal(str(sample))}, format = 'newline_delimited', "
+            f"maximum_object_size = {ELEMENT_BYTES_MAX})"
+        ).fetchall()
+        seen: dict[str, str] = {}
+        for (key,) in sorted(keys):
+            other = seen.setdefault(key.lower(), key)
+            if other != key:
+                raise InvalidValue(
+                    f"the keys {other!r} and {key!r} differ in case alone",
+                    hint="Say which columns there are: id BIGINT, name VARCHAR.",
+                )
+
+    @property
+    def _unit(self) -> str:
+        return "element" if self._is_array else "line"
+
+    def _read_lines(self, columns: Sequence[EngineColumn], *, exact: bool) -> pa.RecordBatchReader:
+        paths = ", ".join(_literal(json_fit.path(column.name)) for column in columns)
         packed = ", ".join(
-            f"{_name(column.name)} := {_cast(f'found[{position}]', column.type)}"
+            f"{_name(column.name)} := {json_fit.cast(f'found[{position}]', column.type)}"
             for position, column in enumerate(columns, 1)
         )
-        unfit = " OR ".join(
-            _unfit(f"found[{position}]", duckdb.sqltype(column.type))
+        unfit = "\n".join(
+            f"WHEN {json_fit.unfit(f'found[{position}]', duckdb.sqltype(column.type), exact=exact)} "
+            f"THEN {position}"
             for position, column in enumerate(columns, 1)
         )
+        if exact and not self._sampled_whole:
+            known = json_fit.unknown_keys("line", [column.name for column in columns])
+            unfit += f"\nWHEN {known} THEN 0"
+        # -1: no object; 0: more keys than columns; else the position of the first bad column.
         sql = (
             f"SELECT {', '.join('v.' + _name(c.name) for c in columns)}, number, "
-            f"NOT is_object OR coalesce({unfit}, false) AS unfit, "
-            "CASE WHEN unfit THEN line END AS rejected FROM (SELECT number, line, is_object, found, "
+            "CASE WHEN NOT is_object THEN -1 "
+            f"{unfit} END AS unfit, "
+            "CASE WHEN unfit IS NOT NULL THEN line END AS rejected, "
+            "CASE WHEN unfit > 0 THEN left(CAST(found[unfit] AS VARCHAR), 100) END AS bad "
+            "FROM (SELECT number, line, is_object, found, "
             f"struct_pack({packed}) AS v FROM (SELECT number, line, is_object, "
             f"CASE WHEN is_object THEN json_extract(line, [{paths}]) END AS found "
             f"FROM {self._lines()}))"
@@ -277,50 +359,36 @@ class FileReader:
     ) -> Iterator[pa.RecordBatch]:
         width = len(columns)
         for batch in _translated(reader):
-            unfit = batch.column(width + 1)
-            if unfit.true_count:
-                self._reject_lines(batch.filter(unfit), columns)
-                batch = batch.filter(pa.compute.invert(unfit))
+            fits = batch.column(width + 1).is_null()
+            if fits.false_count:
+                self._reject_lines(batch.filter(pa.compute.invert(fits)), columns)
+                batch = batch.filter(fits)
             yield pa.RecordBatch.from_arrays(batch.columns[:width], schema=schema)
 
     def _reject_lines(self, batch: pa.RecordBatch, columns: Sequence[EngineColumn]) -> None:
-        width = len(columns)
-        for row in batch.to_pylist():
-            if len(self._line_rejects) >= REJECTS_MAX:
-                raise InvalidValue(f"more than {REJECTS_MAX:,} rows do not fit")
-            line = row["rejected"]
-            column, reason = self._line_reason(line, columns)
-            number = batch.schema.names[width]
-            self._line_rejects.append(
-                Reject(int(row[number]), column, reason, line[:REJECTED_TEXT_MAX])
+        if len(self._line_rejects) + batch.num_rows > REJECTS_MAX:
+            raise InvalidValue(
+                f"more than {REJECTS_MAX:,} rows do not fit; nothing was written",
+                hint="look at the types of the columns",
             )
-
-    def _line_reason(self, line: str, columns: Sequence[EngineColumn]) -> tuple[str | None, str]:
-        cursor = self._database.cursor()
-        valid = cursor.execute("SELECT json_valid($1)", [line]).fetchone()
-        if valid is None or not valid[0]:
-            return None, "the line is not JSON"
-        for column in columns:
-            value = cursor.execute(
-                f"SELECT found, {_unfit('found', duckdb.sqltype(column.type))} "
-                "FROM (SELECT CASE WHEN json_type($1) = 'OBJECT' THEN json_extract($1, $2) END "
-                "AS found)",
-                [line, _json_path(column.name)],
-            ).fetchone()
-            if value is not None and value[1]:
-                return column.name, f"{str(value[0])[:100]} is not a {column.type}"
-        return None, "the line is not a JSON object"
+        found = (column.to_pylist() for column in batch.columns[len(columns) :])
+        names = {column.name for column in columns}
+        for number, place, text, bad in zip(*found, strict=True):
+            column, reason = None, f"the {self._unit} is not a JSON object"
+            if place > 0:
+                column = columns[place - 1].name
+                reason = f"{bad} is not a {columns[place - 1].type}"
+            elif place == 0:
+                extra = [key for key in msgspec.json.decode(text) if key not in names]
+                reason = f"no column is named {extra[0][:100]!r}"
+            elif not _is_json(text):
+                reason = f"the {self._unit} is not JSON"
+            self._line_rejects.append(Reject(int(number), column, reason, text[:REJECTED_TEXT_MAX]))
 
     # --- all ------------------------------------------------------------------------------
 
     def _source(self) -> str:
-        if self._options.kind == "parquet":
-            return f"read_parquet({self._literal_path()})"
-        return (
-            f"read_json({self._literal_path()}, format = 'auto', records = true, "
-            f"sample_size = {SAMPLE_ROWS}, compression = {_literal(_json_compression(self._options))}, "
-            "maximum_object_size = 67108864)"
-        )
+        return f"read_parquet({self._literal_path()})"
 
     def _described(self, sql: str) -> tuple[EngineColumn, ...]:
         rows = self._run(f"DESCRIBE {sql}").fetchall()
@@ -349,68 +417,20 @@ def _without_path(error: Any, path: Path) -> InvalidValue:
     return InvalidValue(f"the file cannot be read: {text[:1000]}", hint=error.hint)
 
 
-def _cast(found: str, sql_type: str) -> str:
-    if sql_type.upper() in {"VARCHAR", "TEXT", "STRING"}:
-        return f"({found} ->> '$')"
-    if sql_type.upper() == "JSON":
-        return found
-    return f"TRY_CAST({found} AS {sql_type})"
-
-
-def _unfit(found: str, kind: duckdb.sqltypes.DuckDBPyType, depth: int = 0) -> str:
-    """A condition: a JSON value, or one inside of it, does not fit a type.
-
-    TRY_CAST makes NULL of a bad value inside of a struct, list or map and keeps the rest; so each
-    level is looked at. A key that is missing is NULL, and one that is unknown is left out.
-    """
-    shape, item = f"json_type({found})", f"e{depth}"
-    if kind.id == "struct":
-        inner = [
-            _unfit(f"json_extract({found}, {_literal(_json_path(name))})", _part(kind, name), depth)
-            for name, _ in kind.children
-        ]
-        return f"({_is_other(shape, 'OBJECT')} OR {' OR '.join(inner)})"
-    if kind.id in ("list", "array"):
-        part = _unfit(item, _part(kind, "child"), depth + 1)
-        items = f"TRY_CAST({found} AS JSON[])"
-        bad = f"len(list_filter({items}, lambda {item}: {part})) > 0"
-        return f"({_is_other(shape, 'ARRAY')} OR coalesce({bad}, false))"
-    if kind.id == "map":
-        part = _unfit(item, _part(kind, "value"), depth + 1)
-        items = f"map_values(TRY_CAST({found} AS MAP(VARCHAR, JSON)))"
-        bad = f"len(list_filter({items}, lambda {item}: {part})) > 0"
-        return f"({_is_other(shape, 'OBJECT')} OR coalesce({bad}, false))"
-    if kind.id == "varchar":
-        return "false"
-    return f"coalesce(TRY_CAST({found} AS {kind}) IS NULL AND {shape} <> 'NULL', false)"
-
-
-def _part(kind: duckdb.sqltypes.DuckDBPyType, name: str) -> duckdb.sqltypes.DuckDBPyType:
-    """The type of a field, of a list's elements (``child``), of a map's values (``value``)."""
-    found = dict(kind.children)[name]
-    assert isinstance(found, duckdb.sqltypes.DuckDBPyType)
-    return found
-
-
-def _is_other(shape: str, wanted: str) -> str:
-    """A condition: a JSON type is neither the wanted one nor NULL."""
-    return f"coalesce({shape} NOT IN ('{wanted}', 'NULL'), false)"
-
-
 def _json_compression(options: FileOptions) -> str:
     return "uncompressed" if options.compression == "none" else options.compression
-
-
-def _json_path(name: str) -> str:
-    return '$."' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _name(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+def _is_json(text: str) -> bool:
+    try:
+        msgspec.json.decode(text, type=msgspec.Raw)
+    except (msgspec.DecodeError, UnicodeEncodeError):
+        return False
+    return True
 
 
 def _has_icu(database: duckdb.DuckDBPyConnection) -> bool:
